@@ -1,0 +1,175 @@
+"""Every error that atdata, the indexer and the search API raise, in one tree.
+
+    AtdataError
+    ├── ProtocolError           bytes or text from elsewhere break a rule of the protocol
+    │   ├── InvalidSyntax       an identifier: DID, handle, NSID, record key, TID, AT URI, datetime …
+    │   ├── InvalidCid          a CID that is no CID, or of a kind the protocol does not use
+    │   ├── InvalidCbor         not strict DAG-CBOR, or outside the AT Protocol data model
+    │   ├── InvalidCar          a CAR file whose framing or roots are wrong
+    │   ├── CidMismatch         bytes that do not hash to the CID they came under
+    │   ├── InvalidRecord       a record body that no known generation of its lexicon explains
+    │   └── InvalidLexicon      a lexicon document that is itself wrong
+    ├── NetworkError            something could not be fetched
+    │   ├── BlockedAddress      the guarded client refused a URL or an address
+    │   ├── FetchFailed         the host answered with an error, or broke off
+    │   ├── TooLarge            the answer is larger than the caller allows
+    │   ├── FetchTimeout        the host was too slow
+    │   ├── IdentityNotFound    no such DID or handle (an answer, not an outage)
+    │   └── IdentityUnavailable the directory could not be asked; try again later
+    ├── XrpcError               an XRPC endpoint answered {error, message}
+    ├── DataError               a shard or sample is not what it should be
+    │   ├── InvalidShard        a tar that is cut short or malformed; names shard, member and byte
+    │   ├── InvalidSample       a sample whose bytes do not fit its type
+    │   └── InvalidArray        an array encoding that is neither npy nor compact, or has objects
+    ├── TypeMismatch            a sample type that does not fit the schema, and no known lens
+    ├── UnsupportedType         a Python annotation that no schema can say
+    ├── NotFound                the index or repository has no such record
+    ├── NotLoggedIn             an operation that writes was tried without a session
+    ├── MissingExtra            an optional dependency is not installed; names the extra
+    └── StoreError              the index's own database cannot be used (ours, never upstream's)
+
+Messages say what was wrong, with which input, and what to do about it. Input is quoted with
+``repr`` and cut, so that hostile text can neither flood nor forge a log line.
+"""
+
+from __future__ import annotations
+
+
+def quote(value: object, limit: int = 80) -> str:
+    """``repr`` of hostile input, cut to ``limit`` characters."""
+    text = ascii(value if len(str(value)) <= 4 * limit else str(value)[: 4 * limit])
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+class AtdataError(Exception):
+    """Root of the tree."""
+
+
+class ProtocolError(AtdataError, ValueError):
+    """Bytes or text from elsewhere break a rule of the protocol."""
+
+
+class InvalidSyntax(ProtocolError):
+    """An identifier is malformed. ``kind`` is its name in the specification, ``value`` the input."""
+
+    def __init__(self, kind: str, value: object, why: str) -> None:
+        self.kind, self.value, self.why = kind, value, why
+        super().__init__(f"{quote(value)} is not a valid {kind}: {why}")
+
+
+class InvalidCid(ProtocolError):
+    """A CID that is malformed or of a kind that the protocol does not use."""
+
+
+class InvalidCbor(ProtocolError):
+    """Not strict DAG-CBOR, or a value outside the AT Protocol data model."""
+
+
+class InvalidCar(ProtocolError):
+    """A CAR file whose framing, header or roots are wrong."""
+
+
+class CidMismatch(ProtocolError):
+    """Bytes do not hash to the CID under which they came."""
+
+    def __init__(self, expected: str, actual: str, what: str = "block") -> None:
+        self.expected, self.actual, self.what = expected, actual, what
+        super().__init__(f"{what}: bytes hash to {actual}, expected {expected}")
+
+
+class InvalidRecord(ProtocolError):
+    """A record body is not valid. ``path`` says where in it, ``why`` what is wrong."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(f"record at {path or '/'}: {why}")
+
+
+class InvalidLexicon(ProtocolError):
+    """A lexicon document is itself wrong."""
+
+
+class NetworkError(AtdataError):
+    """Something could not be fetched."""
+
+
+class BlockedAddress(NetworkError):
+    """The guarded client refused a URL, or the address that it resolves to."""
+
+
+class FetchFailed(NetworkError):
+    """The host answered with an error status (``status``), or the connection broke (None)."""
+
+    def __init__(self, message: str, status: int | None = None, body: bytes = b"") -> None:
+        self.status, self.body = status, body
+        super().__init__(message)
+
+
+class TooLarge(NetworkError):
+    """The answer is larger than the caller allows."""
+
+
+class FetchTimeout(NetworkError):
+    """The host was slower than the caller allows."""
+
+
+class IdentityNotFound(NetworkError):
+    """The DID or handle does not exist: an answer, not an outage."""
+
+
+class IdentityUnavailable(NetworkError):
+    """The directory or host could not be asked. Try again later."""
+
+
+class XrpcError(AtdataError):
+    """An XRPC endpoint answered with ``{error, message}`` and HTTP ``status``."""
+
+    def __init__(self, status: int, error: str, message: str) -> None:
+        self.status, self.error, self.message = status, error, message
+        super().__init__(f"{error} ({status}): {message}")
+
+
+class DataError(AtdataError):
+    """A shard, sample or array is not what it should be."""
+
+
+class InvalidShard(DataError):
+    """A shard is cut short or malformed. ``member`` and ``offset`` (bytes) say where."""
+
+    def __init__(self, shard: str, why: str, member: str | None = None, offset: int | None = None):
+        self.shard, self.why, self.member, self.offset = shard, why, member, offset
+        where = f", member {quote(member)}" if member is not None else ""
+        where += f", byte {offset}" if offset is not None else ""
+        super().__init__(f"shard {quote(shard, 200)}{where}: {why}")
+
+
+class InvalidSample(DataError):
+    """A sample's bytes do not fit its type."""
+
+
+class InvalidArray(DataError):
+    """An array encoding is neither npy nor compact, is cut short, or holds objects."""
+
+
+class TypeMismatch(AtdataError, TypeError):
+    """A sample type does not fit a schema and no known lens leads from one to the other."""
+
+
+class UnsupportedType(AtdataError, TypeError):
+    """A Python annotation that no schema can express."""
+
+
+class NotFound(AtdataError, LookupError):
+    """The index or the repository has no such record."""
+
+
+class NotLoggedIn(AtdataError):
+    """An operation that needs a session was tried without one."""
+
+
+class MissingExtra(AtdataError, ImportError):
+    """An optional dependency is missing; the message names the extra to install."""
+
+
+class StoreError(AtdataError):
+    """The index's own database cannot be used. Ours, never upstream's."""
