@@ -1,0 +1,281 @@
+"""What the search API answers: one frozen model per view, and the JSON codec for all of them.
+
+Python names are snake_case, JSON names camelCase; absent values are left out of the JSON. The
+lexicons under ``atdata/lexicons`` say the same in the protocol's own language, and tests hold the
+two against each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+from atdata.protocol.errors import InvalidRecord
+
+# --- views ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FieldView:
+    """One field of a schema. ``kind`` is str, int, float, bool, bytes, ndarray, array, ref or unknown;
+    ``dtype`` belongs to ndarray, ``items`` (a type in Python spelling, ``list[str]``) to array."""
+
+    name: str
+    kind: str
+    optional: bool
+    dtype: str | None = None
+    shape: tuple[int | None, ...] | None = None
+    items: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SizeView:
+    """The author's claims."""
+
+    samples: int | None = None
+    bytes: int | None = None
+    shards: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetView:
+    """A dataset as a search hit. ``license`` is as written, ``license_spdx`` what it means."""
+
+    uri: str
+    cid: str
+    did: str
+    indexed_at: str
+    name: str
+    schema_uri: str
+    storage_kind: str
+    created_at: str
+    tags: tuple[str, ...] = ()
+    size: SizeView = SizeView()
+    handle: str | None = None
+    description: str | None = None
+    license: str | None = None
+    license_spdx: str | None = None
+    schema_name: str | None = None
+    schema_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaView:
+    """A schema with its fields in sample order."""
+
+    uri: str
+    cid: str
+    did: str
+    indexed_at: str
+    name: str
+    version: str
+    created_at: str
+    fields: tuple[FieldView, ...] = ()
+    handle: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRefView:
+    repository: str
+    commit: str
+    path: str
+    branch: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LensView:
+    uri: str
+    cid: str
+    did: str
+    indexed_at: str
+    name: str
+    source_schema: str
+    target_schema: str
+    created_at: str
+    handle: str | None = None
+    description: str | None = None
+    language: str | None = None
+    getter_code: CodeRefView | None = None
+    putter_code: CodeRefView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TagCount:
+    tag: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class LicenseCount:
+    """``license`` is an SPDX expression where the published text could be read as one."""
+
+    license: str
+    count: int
+
+
+# --- answers ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetPage:
+    """``hits_total`` counts every match, not only this page."""
+
+    datasets: tuple[DatasetView, ...]
+    hits_total: int
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetDetail:
+    """``record`` is the body as published (JSON data model); ``pds`` the author's host."""
+
+    dataset: DatasetView
+    record: Mapping[str, Any]
+    schema: SchemaView | None = None
+    schema_record: Mapping[str, Any] | None = None
+    pds: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaPage:
+    schemas: tuple[SchemaView, ...]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaDetail:
+    schema: SchemaView
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LensPage:
+    lenses: tuple[LensView, ...]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TagPage:
+    tags: tuple[TagCount, ...]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LicensePage:
+    licenses: tuple[LicenseCount, ...]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """One firehose. ``lag_seconds`` is the age of the last event when it was received."""
+
+    url: str
+    cursor: int
+    last_event_at: str | None = None
+    lag_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What is visible now: rows of active accounts."""
+
+    datasets: int
+    schemas: int
+    lenses: int
+    labels: int
+    repos: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropCount:
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """``changes`` is the last change seq of the database, ``text_changes`` that of the text index."""
+
+    sources: tuple[SourceStatus, ...]
+    counts: Counts
+    drops: tuple[DropCount, ...]
+    quarantined: int
+    changes: int
+    text_changes: int
+
+
+# --- codec ------------------------------------------------------------------------------------
+
+View = TypeVar("View")
+
+
+def camel(name: str) -> str:
+    """``indexed_at`` → ``indexedAt``."""
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def to_json(view: Any) -> Any:
+    """A view as JSON values; None is left out of objects, and kept inside arrays."""
+    if dataclasses.is_dataclass(view) and not isinstance(view, type):
+        pairs = ((f.name, getattr(view, f.name)) for f in dataclasses.fields(view))
+        return {camel(name): to_json(value) for name, value in pairs if value is not None}
+    if isinstance(view, tuple | list):
+        return [to_json(item) for item in view]
+    return view
+
+
+def from_json(cls: type[View], data: object, path: str = "") -> View:
+    """A view out of JSON that came over the network. Unknown members are ignored.
+
+    Raises ``InvalidRecord`` with the path of the member that is missing or of the wrong type.
+    """
+    value: View = _read(cls, data, path)
+    return value
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _read(hint: Any, data: object, path: str) -> Any:
+    origin = typing.get_origin(hint)
+    if hint is Any:
+        return data
+    if origin is types.UnionType or origin is typing.Union:
+        (inner,) = (arg for arg in typing.get_args(hint) if arg is not types.NoneType)
+        return None if data is None else _read(inner, data, path)
+    if dataclasses.is_dataclass(hint):
+        return _read_object(hint, data, path)
+    if origin is tuple:
+        if not isinstance(data, list):
+            raise InvalidRecord(path, "expected an array")
+        item = typing.get_args(hint)[0]
+        return tuple(_read(item, value, f"{path}/{i}") for i, value in enumerate(data))
+    expected = dict if origin is not None else hint
+    if not isinstance(data, expected) or (expected is int and isinstance(data, bool)):
+        raise InvalidRecord(path, f"expected {expected.__name__}, got {type(data).__name__}")
+    return data
+
+
+def _read_object(cls: Any, data: object, path: str) -> Any:
+    if not isinstance(data, Mapping):
+        raise InvalidRecord(path, "expected an object")
+    values: dict[str, Any] = {}
+    for f in dataclasses.fields(cls):
+        name = camel(f.name)
+        if data.get(name) is not None:
+            values[f.name] = _read(_hints(cls)[f.name], data[name], f"{path}/{name}")
+        elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+            raise InvalidRecord(f"{path}/{name}", "is missing")
+    return cls(**values)
