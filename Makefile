@@ -1,11 +1,58 @@
-PY ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+# The whole project in a handful of commands; `make help` lists them.
+# Each one does all of its own set-up: git, python3, make and a C toolchain are enough to begin.
 
-$(VENV)/.ready: pyproject.toml requirements/dev.lock
+PY    ?= python3
+VENV  ?= .venv
+BIN   := $(VENV)/bin
+PORT  ?= 8000
+RELAY ?=
+
+.PHONY: help run test lint unit devnet demo lock clean
+
+help: ## What there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+# One virtual environment; a stamp for each pinned set of packages that is in it.
+$(BIN)/python:
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PY=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PY) -m venv $(VENV)
-	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.lock
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
 
-requirements/dev.lock: ;
+$(VENV)/.run: requirements/run.lock pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@
+
+run: $(VENV)/.run ## The node on the bundled recording: page and API on http://127.0.0.1:$(PORT). RELAY=wss://… follows a live relay
+	@$(BIN)/atdata serve --port $(PORT) $(if $(RELAY),--db .run/live.duckdb --source $(RELAY),--db .run/demo-$(PORT).duckdb --recording recordings/demo --dev)
+
+test: lint unit ## Everything this machine can run; what it leaves out is named with the reason
+
+lint: $(VENV)/.dev ## Lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(VENV)/.dev ## The tests alone
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+devnet: $(VENV)/.run ## A real PLC and two real PDSes on loopback, until ^C
+	$(BIN)/python deploy/devnet/devnet.py
+
+demo: $(VENV)/.dev ## Make recordings/demo again, on the devnet
+	$(BIN)/python recordings/make_demo.py
+
+lock: ## Pin all dependencies anew (needs uv)
+	for extra in run dev; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command "make lock" --extra $$( [ $$extra = run ] && echo all || echo dev ) \
+	    $$( [ $$extra = run ] && echo --constraint requirements/dev.lock ) \
+	    pyproject.toml requirements/build.in --output-file requirements/$$extra.lock; \
+	done
+
+clean: ## Remove what the other commands made (not recordings)
+	rm -rf $(VENV) .run build dist *.egg-info deploy/devnet/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
