@@ -7,11 +7,12 @@ Source: https://atproto.com/specs/data-model#link-and-cid-formats.
 
 from __future__ import annotations
 
-import base64
 import re
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Self
+
+import libipld
 
 from atdata.protocol.errors import InvalidCid, quote
 
@@ -47,7 +48,7 @@ class Cid:
             raise InvalidCid(
                 f"{quote(text)} is not a CID in lower-case base32 ({TEXT_LENGTH} characters)"
             )
-        return cls(base64.b32decode(text[1:].upper() + "======"))
+        return cls(libipld.decode_multibase(text)[1])
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:
@@ -72,7 +73,7 @@ class Cid:
         return self.raw[4:]
 
     def __str__(self) -> str:
-        return "b" + base64.b32encode(self.raw)[:58].decode("ascii").lower()
+        return libipld.encode_multibase("b", self.raw)
 
 
 def _shown(raw: object) -> str:
