@@ -1,0 +1,305 @@
+"""A session with the user's own PDS, and reading from everybody else's.
+
+Rule: passwords and tokens leave this module only towards the user's PDS and through
+``export_session``; no message, log line or repr holds them. The user's own host is the user's
+choice and reached as given; every other host goes through the guarded client.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlencode
+
+from atdata.atmosphere.repository import (
+    MAX_ANSWER,
+    StoredRecord,
+    blob_url,
+    fetch_record,
+    pds_of,
+    public_query,
+    read_record,
+    read_records,
+    resolve_repo,
+)
+from atdata.atmosphere.sdk import (
+    AtProtocolError,
+    SdkErrors,
+    Session,
+    SessionEvent,
+    new_client,
+)
+from atdata.protocol import cbor
+from atdata.protocol.cid import RAW, Cid
+from atdata.protocol.errors import (
+    CidMismatch,
+    InvalidRecord,
+    InvalidSyntax,
+    NotFound,
+    NotLoggedIn,
+)
+from atdata.protocol.records import BlobShard
+from atdata.protocol.syntax import AtUri, Did
+from atdata.settings import settings
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRef:
+    """A record at one moment: where it is, and the CID of what it says. Its text is the URI."""
+
+    uri: str
+    cid: str
+
+    def __str__(self) -> str:
+        return self.uri
+
+
+class AtmosphereClient:
+    """Reads and writes records and blobs. One client may be shared by several threads.
+
+    >>> client = AtmosphereClient()
+    >>> client.login("alice.bsky.social", "app-password")
+    """
+
+    def __init__(self, base_url: str | None = None) -> None:
+        """``base_url``: the origin of a PDS; without it, bsky.social, which knows its accounts'
+        hosts."""
+        self._base_url = base_url.rstrip("/") if base_url else "https://bsky.social"
+        self._sdk = new_client(self._base_url)
+        self._sdk.on_session_change(self._remember)
+        self._session: Any = None  # the SDK's Session, as of the last change
+
+    def __repr__(self) -> str:
+        who = self._session.handle if self._session else "not logged in"
+        return f"<AtmosphereClient {who} at {self.pds}>"
+
+    # --- session -------------------------------------------------------------------------------
+
+    def login(self, handle: str, app_password: str) -> None:
+        """Open a session with an app password (never the account's main password).
+
+        Raises ``XrpcError`` (AuthenticationRequired) if the PDS refuses, ``NetworkError`` if it
+        cannot be reached.
+        """
+        identifier = handle.removeprefix("@")
+        with SdkErrors("com.atproto.server.createSession", app_password):
+            self._sdk.login(identifier, app_password, fetch_bsky_profile=False)
+
+    def login_with_session(self, session_string: str) -> None:
+        """Go on with a session from ``export_session``. Raises ``NotLoggedIn`` if it is none."""
+        try:
+            session = Session.decode(session_string)
+            Did.parse(session.did)
+            _ = session.access_jwt_payload, session.refresh_jwt_payload
+        except (ValueError, TypeError, AtProtocolError):
+            # Not chained: the SDK's message may quote a part of the session.
+            raise NotLoggedIn("this is not a session that export_session() gave") from None
+        with SdkErrors("login_with_session", session_string):
+            self._sdk.login(session_string=session_string, fetch_bsky_profile=False)
+
+    def export_session(self) -> str:
+        """The session as text, for ``login_with_session``. As secret as a password; it changes
+        when the session is refreshed, so export it last."""
+        return str(self._logged_in().export())
+
+    def _remember(self, event: SessionEvent, session: Session) -> None:
+        self._session = session
+
+    def _logged_in(self) -> Any:
+        if self._session is None:
+            raise NotLoggedIn("log in first: client.login(handle, app_password)")
+        return self._session
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether there is a session."""
+        return self._session is not None
+
+    @property
+    def did(self) -> str:
+        """The account's DID. Raises ``NotLoggedIn``."""
+        return str(self._logged_in().did)
+
+    @property
+    def handle(self) -> str:
+        """The account's handle when the session was opened. Raises ``NotLoggedIn``."""
+        return str(self._logged_in().handle)
+
+    @property
+    def pds(self) -> str:
+        """The origin of the account's PDS, or of ``base_url`` before the login."""
+        url = self._session.pds_endpoint if self._session else self._base_url
+        return str(url or self._base_url).removesuffix("/xrpc").rstrip("/")
+
+    # --- calls to the own PDS ------------------------------------------------------------------
+
+    def query(self, method: str, params: Mapping[str, str]) -> Any:
+        """An XRPC query to the account's PDS: the JSON answer. Raises ``XrpcError``."""
+        with self._errors(method):
+            return self._sdk.invoke_query(f"{method}?{urlencode(params)}").content
+
+    def call(self, method: str, body: Mapping[str, Any]) -> Any:
+        """An XRPC procedure on the account's PDS: the JSON answer, None if it is empty.
+
+        Raises ``NotLoggedIn``, ``XrpcError``.
+        """
+        self._logged_in()
+        content = json.dumps(cbor.to_json(body), ensure_ascii=False).encode()
+        with self._errors(method):
+            headers = {"Content-Type": "application/json"}
+            answer = self._sdk.invoke_procedure(method, content=content, headers=headers)
+            return answer.content or None
+
+    def _errors(self, method: str) -> SdkErrors:
+        session = self._session
+        return SdkErrors(method, *((session.access_jwt, session.refresh_jwt) if session else ()))
+
+    # --- records -------------------------------------------------------------------------------
+
+    def create_record(
+        self, collection: str, body: Mapping[str, Any], *, rkey: str | None = None
+    ) -> RecordRef:
+        """Write a new record. ``body`` may hold ``Cid`` and ``bytes``; ``$type`` is added.
+
+        Without ``rkey`` the PDS chooses a TID. Raises ``NotLoggedIn``, ``XrpcError``.
+        """
+        request: dict[str, Any] = {"repo": self.did, "collection": collection}
+        request["record"] = {"$type": collection, **body}
+        if rkey is not None:
+            request["rkey"] = rkey
+        return _ref(self.call("com.atproto.repo.createRecord", request))
+
+    def put_record(self, uri: str | AtUri, body: Mapping[str, Any]) -> RecordRef:
+        """Write the record at ``uri``, new or in place of the one that is there."""
+        at = self._own(uri)
+        record = {"$type": at.collection, **body}
+        request = {"repo": self.did, "collection": at.collection, "rkey": at.rkey, "record": record}
+        return _ref(self.call("com.atproto.repo.putRecord", request))
+
+    def delete_record(self, uri: str | AtUri) -> None:
+        """Remove a record; none being there is no error."""
+        at = self._own(uri)
+        request = {"repo": self.did, "collection": at.collection, "rkey": at.rkey}
+        self.call("com.atproto.repo.deleteRecord", request)
+
+    def get_record(self, uri: str | AtUri) -> StoredRecord:
+        """One record of any account, from its own PDS, checked against its CID.
+
+        Raises ``NotFound``, ``CidMismatch``, ``NetworkError``.
+        """
+        at = AtUri.parse(uri) if isinstance(uri, str) else uri
+        if self._is_own(at.authority):
+            return read_record(self.query, self.did, at)
+        return fetch_record(at)
+
+    def list_records(self, repo: str | None, collection: str) -> Iterator[StoredRecord]:
+        """Every record of a collection, fetched as they are asked for.
+
+        ``repo``: a DID or handle; None is the session's own account. Other accounts are read from
+        their own PDS.
+        """
+        if repo is None or self._is_own(repo.removeprefix("@")):
+            return read_records(self.query, self.did, collection)
+        did = resolve_repo(repo)
+        return read_records(public_query(pds_of(did)), did, collection)
+
+    def _is_own(self, authority: str) -> bool:
+        return self._session is not None and authority in {self.did, self.handle}
+
+    def _own(self, uri: str | AtUri) -> AtUri:
+        at = AtUri.parse(uri) if isinstance(uri, str) else uri
+        self._logged_in()
+        if at.collection is None or at.rkey is None:
+            raise InvalidSyntax("AT URI", str(at), "it names no single record")
+        if not self._is_own(at.authority):
+            raise NotFound(f"{at} is not in the repository of {self.did}: it can't be changed")
+        return at
+
+    # --- blobs ---------------------------------------------------------------------------------
+
+    def upload_blob(
+        self,
+        data: bytes | Path | IO[bytes],
+        mime_type: str = "application/octet-stream",
+        *,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> BlobShard:
+        """Send bytes, or a file from its beginning, in chunks of 1 MiB. The PDS serves the blob
+        only once a record refers to it. ``on_bytes`` is told the size of each chunk sent.
+
+        Raises ``NotLoggedIn``, ``XrpcError`` (BlobTooLarge …), ``CidMismatch`` if the PDS has
+        understood other bytes than were sent.
+        """
+        self._logged_in()
+        if isinstance(data, Path):
+            with data.open("rb") as opened:
+                return self.upload_blob(opened, mime_type, on_bytes=on_bytes)
+        file = io.BytesIO(data) if isinstance(data, bytes) else data
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        body = _HashedChunks(file, on_bytes)
+        headers = {"Content-Type": mime_type, "Content-Length": str(size)}
+        method = "com.atproto.repo.uploadBlob"
+        with self._errors(method):
+            answer = self._sdk.invoke_procedure(method, content=iter(body), headers=headers)
+        return _uploaded(answer.content, body.cid(), size)
+
+    def get_blob(self, did: str, cid: str, *, max_bytes: int = MAX_ANSWER) -> bytes:
+        """A whole blob in memory, checked against its CID; for shards use ``BlobSource``."""
+        wanted = Cid.parse(cid)
+        params = {"did": did, "cid": cid}
+        if self._is_own(did):
+            data: bytes = self.query("com.atproto.sync.getBlob", params)
+        else:
+            url = blob_url(pds_of(resolve_repo(did)), did, cid)
+            data = settings().http.get_bytes(url, max_bytes=max_bytes)
+        actual = Cid.of(data, wanted.codec)
+        if actual != wanted:
+            raise CidMismatch(cid, str(actual), "blob")
+        return data
+
+    def blob_url(self, did: str, cid: str) -> str:
+        """The HTTP address of a blob at its account's PDS."""
+        return blob_url(self.pds if self._is_own(did) else pds_of(did), did, cid)
+
+
+class _HashedChunks:
+    """Chunks of a file, hashed as they go by: the CID is known when the last one has gone."""
+
+    def __init__(self, file: IO[bytes], on_bytes: Callable[[int], None] | None) -> None:
+        self._file, self._on_bytes, self._hash = file, on_bytes, sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while chunk := self._file.read(CHUNK):
+            self._hash.update(chunk)
+            yield chunk
+            if self._on_bytes:
+                self._on_bytes(len(chunk))
+
+    def cid(self) -> Cid:
+        return Cid.from_bytes(bytes((1, RAW, 0x12, 0x20)) + self._hash.digest())
+
+
+def _ref(answer: Any) -> RecordRef:
+    try:
+        return RecordRef(str(AtUri.parse(answer["uri"])), str(Cid.parse(answer["cid"])))
+    except (TypeError, KeyError) as error:
+        raise InvalidRecord("/uri", "the PDS did not say where it wrote the record") from error
+
+
+def _uploaded(answer: Any, sent: Cid, size: int) -> BlobShard:
+    try:
+        stored = Cid.parse(answer["blob"]["ref"]["$link"])
+        mime_type = str(answer["blob"]["mimeType"])
+    except (TypeError, KeyError) as error:
+        raise InvalidRecord("/blob", "the PDS did not say what it stored") from error
+    if stored != sent:
+        raise CidMismatch(str(sent), str(stored), "uploaded blob")
+    return BlobShard(sent, size, mime_type)
