@@ -44,7 +44,7 @@ devnet: $(VENV)/.run ## A real PLC and two real PDSes on loopback, until ^C
 	$(BIN)/python deploy/devnet/devnet.py
 
 demo: $(VENV)/.dev ## Make recordings/demo again, on the devnet
-	$(BIN)/python recordings/make_demo.py
+	$(BIN)/python -m recordings.make_demo
 
 lock: ## Pin all dependencies anew (needs uv)
 	for extra in run dev; do \

@@ -127,9 +127,7 @@ def _grid(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return x, y
 
 
-def _palette(
-    values: NDArray[np.float64], phase: tuple[float, float, float]
-) -> NDArray[np.uint8]:
+def _palette(values: NDArray[np.float64], phase: tuple[float, float, float]) -> NDArray[np.uint8]:
     """Values in 0…1 as a smooth colour wheel."""
     channels = [0.5 + 0.5 * np.cos(2 * np.pi * (values + p)) for p in phase]
     return (255 * np.stack(channels, axis=-1)).astype(np.uint8)
@@ -149,9 +147,13 @@ def digits(count: int, seed: int) -> Iterator[DigitSample]:
                 continue
             a = np.array([r0, c0 - slant * (r0 - 14)]) + shift
             b = np.array([r1, c1 - slant * (r1 - 14)]) + shift
-            along = ((rows - a[0]) * (b - a)[0] + (columns - a[1]) * (b - a)[1]) / ((b - a) ** 2).sum()
+            along = ((rows - a[0]) * (b - a)[0] + (columns - a[1]) * (b - a)[1]) / (
+                (b - a) ** 2
+            ).sum()
             along = np.clip(along, 0, 1)
-            distance = np.hypot(rows - a[0] - along * (b - a)[0], columns - a[1] - along * (b - a)[1])
+            distance = np.hypot(
+                rows - a[0] - along * (b - a)[0], columns - a[1] - along * (b - a)[1]
+            )
             ink = np.maximum(ink, np.clip(1.5 - distance / width, 0, 1))
         yield DigitSample(image=(255 * ink).astype(np.uint8), digit=digit)
 
@@ -280,7 +282,10 @@ def series(count: int, seed: int, unit: str, level: float) -> Iterator[SeriesSam
         swing = level * 0.2 * np.sin(2 * np.pi * (hours - 9) / 24)
         values = level + swing + np.cumsum(rng.normal(0, level * 0.01, size=96))
         yield SeriesSample(
-            values=values, unit=unit, station=f"station-{i:02d}", note="gap filled" if i % 5 == 0 else None
+            values=values,
+            unit=unit,
+            station=f"station-{i:02d}",
+            note="gap filled" if i % 5 == 0 else None,
         )
 
 
@@ -292,13 +297,23 @@ def sentences(count: int, seed: int, language: str) -> Iterator[TextSample]:
             ["The small", "A patient", "Every second", "That quiet"],
             ["lens", "shard", "sample", "index"],
             ["finds", "bends", "keeps", "answers"],
-            ["the morning light.", "a stranger's question.", "what was asked.", "two more of its kind."],
+            [
+                "the morning light.",
+                "a stranger's question.",
+                "what was asked.",
+                "two more of its kind.",
+            ],
         ),
         "de": (
             ["Die kleine", "Eine geduldige", "Jede zweite", "Diese stille"],
             ["Linse", "Probe", "Scherbe", "Frage"],
             ["findet", "biegt", "bewahrt", "zeigt"],
-            ["das Morgenlicht.", "eine fremde Antwort.", "was gesucht war.", "zwei weitere ihrer Art."],
+            [
+                "das Morgenlicht.",
+                "eine fremde Antwort.",
+                "was gesucht war.",
+                "zwei weitere ihrer Art.",
+            ],
         ),
     }[language]
     for _ in range(count):

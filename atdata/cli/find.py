@@ -1,0 +1,205 @@
+"""``atdata search | show | lenses | pull``: the index from a terminal.
+
+All of them ask a search API: ``--api URL``, or ``ATDATA_API``. ``--dev`` allows http and loopback.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+
+from atdata.cli.output import console, named_errors, plain, print_json, say
+from atdata.protocol.views import DatasetDetail, DatasetView, FieldView, LensView, SizeView
+from atdata.settings import configure
+
+Api = Annotated[str | None, typer.Option("--api", help="Base URL of the search API.")]
+Dev = Annotated[bool, typer.Option("--dev", help="Allow http and loopback addresses.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many results.")]
+
+
+def _connect(api: str | None, dev: bool) -> None:
+    configure(api=api, dev=dev or None)
+
+
+def _size(size: SizeView) -> str:
+    parts = []
+    if size.samples is not None:
+        parts.append(f"{size.samples:,} samples")
+    if size.bytes is not None:
+        parts.append(f"{size.bytes / 1e6:,.1f} MB")
+    if size.shards is not None:
+        parts.append(f"{size.shards:,} shards")
+    return ", ".join(parts)
+
+
+def _type(field: FieldView) -> str:
+    """A field's type in Python's spelling."""
+    name = {"ndarray": f"NDArray[{field.dtype}]" if field.dtype else "NDArray"}.get(field.kind)
+    name = name or (field.items if field.kind == "array" and field.items else field.kind)
+    return f"{name} | None" if field.optional else name
+
+
+def _dataset_table(hits: list[DatasetView]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("name", "author", "licence", "tags", "uri"):
+        table.add_column(title, overflow="fold" if title in {"tags", "uri"} else "ellipsis")
+    for hit in hits:
+        author = hit.handle or hit.did
+        tags = ", ".join(map(plain, hit.tags))
+        licence = hit.license_spdx or hit.license
+        table.add_row(plain(hit.name), author, plain(licence), tags, hit.uri)
+    return table
+
+
+@named_errors
+def search(
+    q: Annotated[str, typer.Argument(help="Words to look for; empty lists everything.")] = "",
+    tag: Annotated[list[str] | None, typer.Option(help="Only with this tag (repeatable).")] = None,
+    license_: Annotated[str | None, typer.Option("--license", help="Only this licence.")] = None,
+    schema: Annotated[str | None, typer.Option(help="Only of this schema (AT URI).")] = None,
+    author: Annotated[str | None, typer.Option(help="Only by this DID or handle.")] = None,
+    storage: Annotated[str | None, typer.Option(help="external, blobs or s3.")] = None,
+    limit: Limit = 25,
+    json: Json = False,
+    api: Api = None,
+    dev: Dev = False,
+) -> None:
+    """Find datasets."""
+    from atdata.discovery import search as find
+
+    _connect(api, dev)
+    results = find(
+        q, tags=tag or (), license=license_, schema=schema, author=author, storage=storage
+    )
+    hits = [hit.view for hit in islice(results, limit)]
+    if json:
+        print_json({"hitsTotal": results.total, "datasets": hits})
+        return
+    console().print(_dataset_table(hits))
+    say(f"{len(hits)} of {results.total} datasets")
+
+
+def _print_detail(detail: DatasetDetail) -> None:
+    out, view = console(), detail.dataset
+    out.print(plain(view.name), style="bold")
+    out.print(plain(view.description))
+    rows = {
+        "author": view.handle or view.did,
+        "licence": plain(view.license_spdx or view.license) or "not stated",
+        "tags": ", ".join(map(plain, view.tags)),
+        "size": _size(view.size),
+        "storage": view.storage_kind,
+        "schema": view.schema_uri,
+        "uri": view.uri,
+        "cid": view.cid,
+        "indexed": view.indexed_at,
+    }
+    for label, value in rows.items():
+        if value:
+            out.print(f"{label:>8}  {value}", soft_wrap=True)
+    if detail.schema:
+        out.print(f"\n{plain(detail.schema.name)} {plain(detail.schema.version)}", style="bold")
+        for field in detail.schema.fields:
+            out.print(f"    {plain(field.name)}: {_type(field)}")
+
+
+@named_errors
+def show(
+    uri: Annotated[str, typer.Argument(help="AT URI of a dataset.")],
+    json: Json = False,
+    api: Api = None,
+    dev: Dev = False,
+) -> None:
+    """One dataset, with its schema."""
+    from atdata.discovery import get_dataset
+
+    _connect(api, dev)
+    detail = get_dataset(uri)
+    if json:
+        print_json(detail)
+    else:
+        _print_detail(detail)
+
+
+def _lens_table(found: list[LensView]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("name", "author", "source", "target", "language"):
+        table.add_column(title, overflow="fold")
+    for item in found:
+        author = item.handle or item.did
+        table.add_row(
+            plain(item.name), author, item.source_schema, item.target_schema, plain(item.language)
+        )
+    return table
+
+
+@named_errors
+def lenses(
+    source: Annotated[str | None, typer.Option(help="AT URI of the schema to start from.")] = None,
+    target: Annotated[str | None, typer.Option(help="AT URI of the schema to arrive at.")] = None,
+    limit: Limit = 25,
+    json: Json = False,
+    api: Api = None,
+    dev: Dev = False,
+) -> None:
+    """Lenses by schema pair."""
+    from atdata.discovery import find_lenses
+
+    _connect(api, dev)
+    found = list(islice(find_lenses(source=source, target=target), limit))
+    if json:
+        print_json({"lenses": found})
+    else:
+        console().print(_lens_table(found))
+
+
+def _progress() -> Progress:
+    """A bar on a terminal, silence elsewhere."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+
+
+@named_errors
+def pull(
+    uri: Annotated[str, typer.Argument(help="AT URI of a dataset.")],
+    folder: Annotated[Path, typer.Argument(help="Where its shards go.")] = Path(),
+    json: Json = False,
+    api: Api = None,
+    dev: Dev = False,
+) -> None:
+    """Download a dataset's shards, each checked against its CID."""
+    from atdata.pull import pull as download
+
+    _connect(api, dev)
+    with _progress() as bars:
+        task = bars.add_task("pull", total=None)
+        files = download(
+            uri, folder, progress=lambda done, total: bars.update(task, completed=done, total=total)
+        )
+    if json:
+        print_json({"uri": uri, "files": [str(path) for path in files]})
+    else:
+        for path in files:
+            console().print(str(path), soft_wrap=True)

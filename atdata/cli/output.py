@@ -1,0 +1,58 @@
+"""What every command prints with: JSON for programs, tables for people, errors on stderr."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import unicodedata
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+
+from atdata.protocol.errors import AtdataError
+from atdata.protocol.views import to_json
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXIT_FAILED = 1
+
+
+def console() -> Console:
+    """For people, on standard output."""
+    return Console(highlight=False, emoji=False, markup=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document, for programs."""
+    sys.stdout.write(json.dumps(to_json(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def plain(text: str | None) -> str:
+    """Text from the network for a terminal: controls and bidi marks become visible, never act."""
+    return "".join(
+        f"\\u{ord(c):04x}" if unicodedata.category(c) in {"Cc", "Cf", "Cs"} else c
+        for c in text or ""
+    )
+
+
+def say(message: str) -> None:
+    """A note for people, on standard error."""
+    sys.stderr.write(message + "\n")
+
+
+def named_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """A command whose named errors end it with one line and status 1, not with a traceback."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except AtdataError as error:
+            say(f"atdata: {error}")
+            raise typer.Exit(EXIT_FAILED) from error
+
+    return run

@@ -1,0 +1,75 @@
+"""From an account on a real PDS to samples in Python, through everything in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import atdata
+from deploy.devnet.devnet import Devnet
+from tests.flow.node import Node, node, source_arguments
+from tests.flow.specification import (
+    SPECIFICATION,
+    complete_example,
+    for_account,
+)
+
+pytestmark = pytest.mark.devnet
+
+
+@pytest.fixture
+def index_node(devnet: Devnet, tmp_path: Path) -> Iterator[Node]:
+    sources = [pds.url.replace("http", "ws", 1) for pds in devnet.pdses]
+    with node(tmp_path, "--plc", devnet.plc, *source_arguments(sources)) as running:
+        yield running
+
+
+def run_complete_example(devnet: Devnet, folder: Path) -> dict[str, Any]:
+    """Run it as written, in ``folder``; returns the names that it leaves behind."""
+    account = devnet.create_account(0, "flow-author")
+    block = for_account(
+        complete_example(), pds=account.pds_url, handle=account.handle, password=account.password
+    )
+    names: dict[str, Any] = {"__name__": "complete_example"}
+    exec(compile(block, "complete_example", "exec"), names)
+    return names
+
+
+def test_the_block_is_the_specifications_own() -> None:
+    if not SPECIFICATION.exists():
+        pytest.skip("left out: comparing with the specification, which is not beside this checkout")
+    assert complete_example() in SPECIFICATION.read_text(encoding="utf-8")
+
+
+def test_published_on_one_pds_found_and_streamed_from_another(
+    devnet: Devnet, index_node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    atdata.configure(plc=devnet.plc, api=index_node.url, dev=True)
+    written = run_complete_example(devnet, tmp_path)
+
+    # Another account, on the other PDS, that knows only a phrase.
+    reader = devnet.create_account(1, "flow-reader")
+    assert reader.pds_url != written["client"].base_url
+    index_node.wait_until(lambda: atdata.search("synthetic features").total > 0, "it is found")
+    (hit,) = list(atdata.search("synthetic features"))
+
+    assert (hit.uri, hit.name) == (written["entry"].uri, "synthetic-features-v1")
+    assert hit.tags == ("features", "synthetic")
+    assert hit.did == written["client"].did
+
+    # Its type is made from its schema alone, and its samples come through BlobSource.
+    dataset = hit.load()
+    assert isinstance(dataset.source, atdata.BlobSource)
+    assert dataset.sample_type.__name__ == "FeatureSample"
+    read = list(dataset.ordered())
+
+    assert len(read) == len(written["samples"]) == 1000
+    for got, put in zip(read, written["samples"], strict=True):
+        assert got.features.dtype == put.features.dtype
+        np.testing.assert_array_equal(got.features, put.features)
+        assert (got.label, got.source) == (put.label, put.source)
