@@ -1,224 +1,103 @@
 """One frozen model per record kind, whatever generation of writer or namespace it came from.
 
-``parse`` reads every known body into these models; ``to_body`` writes ours. Dicts stop here: the
-rest of the project sees only models. Limits are those of the lexicons (``atdata/lexicons``).
+``parse`` reads every known body into the models of ``atdata.protocol.models``; ``to_body`` writes
+ours. Dicts stop here: the rest of the project sees only models. Limits are those of the lexicons
+(``atdata/lexicons``). This module is the public face; the ``*_body`` modules know one kind each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
-
-from atdata.protocol.cid import Cid
-
-# --- the type of a sample --------------------------------------------------------------------
-
-Primitive = Literal["str", "int", "float", "bool", "bytes"]
-
-
-@dataclass(frozen=True, slots=True)
-class PrimitiveType:
-    """``str``, ``int``, ``float``, ``bool`` or ``bytes``."""
-
-    primitive: Primitive
-
-
-@dataclass(frozen=True, slots=True)
-class NdarrayType:
-    """A NumPy array. ``dtype`` is a NumPy name (``float32``); None where the writer left it open.
-    ``shape`` holds None for a dimension of any length; None as a whole where it is not stated."""
-
-    dtype: str | None = None
-    shape: tuple[int | None, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ArrayType:
-    """A list whose items are all of one type."""
-
-    items: FieldType
-
-
-@dataclass(frozen=True, slots=True)
-class RefType:
-    """A sample of another schema, by AT URI."""
-
-    ref: str
-
-
-@dataclass(frozen=True, slots=True)
-class UnknownType:
-    """A type that this version cannot name. Kept and shown, never guessed at."""
-
-    name: str
-
-
-FieldType = PrimitiveType | NdarrayType | ArrayType | RefType | UnknownType
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of a sample. ``optional`` means that its value may be None."""
-
-    name: str
-    type: FieldType
-    optional: bool = False
-    description: str | None = None
-
-
-# --- records -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaRecord:
-    """A sampleSchema (``schema`` in the successor): the type of a sample, in field order."""
-
-    name: str
-    version: str
-    fields: tuple[Field, ...]
-    created_at: str
-    description: str | None = None
-    license: str | None = None
-    tags: tuple[str, ...] = ()
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Checksum:
-    """``algorithm`` as published (``sha256`` …; ``none`` means unknown), ``digest`` in hex."""
-
-    algorithm: str
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class ExternalShard:
-    """A shard at a URL (storageExternal, storageHttp)."""
-
-    url: str
-    checksum: Checksum | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BlobShard:
-    """A shard as a blob on the author's PDS. ``size`` (bytes) and ``mime_type`` are the writer's
-    claims and may be false; only the CID binds."""
-
-    cid: Cid
-    size: int | None = None
-    mime_type: str | None = None
-    checksum: Checksum | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class S3Shard:
-    """A shard in a bucket (storageS3)."""
-
-    key: str
-    checksum: Checksum | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExternalStorage:
-    shards: tuple[ExternalShard, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class BlobStorage:
-    shards: tuple[BlobShard, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class S3Storage:
-    bucket: str
-    shards: tuple[S3Shard, ...]
-    region: str | None = None
-    endpoint: str | None = None
-
-
-Storage = ExternalStorage | BlobStorage | S3Storage
-StorageKind = Literal["external", "blobs", "s3"]
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetSize:
-    """The author's claims: number of samples, bytes of all shards, number of shards."""
-
-    samples: int | None = None
-    bytes: int | None = None
-    shards: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetRecord:
-    """A dataset (``record``; ``entry`` in the successor)."""
-
-    name: str
-    schema_ref: str
-    storage: Storage
-    created_at: str
-    description: str | None = None
-    tags: tuple[str, ...] = ()
-    license: str | None = None
-    size: DatasetSize = DatasetSize()
-    metadata: bytes | None = None  # msgpack, at most 100,000 bytes
-    content_metadata: Mapping[str, Any] | None = None  # successor; or a plain object in `metadata`
-    metadata_schema_ref: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CodeRef:
-    """Where a lens function's code lives. ``path`` is ``file.py:function``."""
-
-    repository: str
-    commit: str
-    path: str
-    branch: str | None = None
-    language: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LensRecord:
-    """A two-way transformation between two schemas; the code may be absent in old records."""
-
-    name: str
-    source_schema: str
-    target_schema: str
-    created_at: str
-    getter_code: CodeRef | None = None
-    putter_code: CodeRef | None = None
-    description: str | None = None
-    language: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    source_schema_version: str | None = None
-    target_schema_version: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LabelRecord:
-    """A name (and version) that an author gives to a dataset."""
-
-    name: str
-    dataset_uri: str
-    created_at: str
-    version: str | None = None
-    description: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LensVerificationRecord:
-    """Somebody's statement that a lens, at one commit of its code, was verified."""
-
-    lens: str
-    lens_commit: str
-    verification_method: str
-    created_at: str | None = None
-    code_hash: str | None = None
-    proof_ref: str | None = None
-
-
-Record = SchemaRecord | DatasetRecord | LensRecord | LabelRecord | LensVerificationRecord
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from atdata.protocol.body import MAX_TYPE, Body, moment
+from atdata.protocol.dataset_body import read_dataset, read_label, write_dataset, write_label
+from atdata.protocol.errors import InvalidRecord, quote
+from atdata.protocol.lens_body import (
+    read_lens,
+    read_verification,
+    write_lens,
+    write_verification,
+)
+from atdata.protocol.models import (
+    ArrayType,
+    BlobShard,
+    BlobStorage,
+    Checksum,
+    CodeRef,
+    DatasetRecord,
+    DatasetSize,
+    ExternalShard,
+    ExternalStorage,
+    Field,
+    FieldType,
+    LabelRecord,
+    LensRecord,
+    LensVerificationRecord,
+    NdarrayType,
+    Primitive,
+    PrimitiveType,
+    Record,
+    RefType,
+    S3Shard,
+    S3Storage,
+    SchemaRecord,
+    Storage,
+    StorageKind,
+    UnknownType,
+    storage_kind,
+)
+from atdata.protocol.namespaces import (
+    DATASET_COLLECTION,
+    LABEL_COLLECTION,
+    LENS_COLLECTION,
+    SCHEMA_COLLECTION,
+    SUCCESSOR,
+    Kind,
+    kind_of,
+)
+from atdata.protocol.schema_body import read_schema, write_schema
+
+__all__ = [
+    "ArrayType",
+    "BlobShard",
+    "BlobStorage",
+    "Checksum",
+    "CodeRef",
+    "DatasetRecord",
+    "DatasetSize",
+    "ExternalShard",
+    "ExternalStorage",
+    "Field",
+    "FieldType",
+    "LabelRecord",
+    "LensRecord",
+    "LensVerificationRecord",
+    "NdarrayType",
+    "Primitive",
+    "PrimitiveType",
+    "Record",
+    "RefType",
+    "S3Shard",
+    "S3Storage",
+    "SchemaRecord",
+    "Storage",
+    "StorageKind",
+    "UnknownType",
+    "collection_of",
+    "moment",
+    "parse",
+    "storage_kind",
+    "to_body",
+]
+
+_READERS: dict[Kind, Callable[[Body], Record]] = {
+    Kind.SCHEMA: read_schema,
+    Kind.DATASET: read_dataset,
+    Kind.LENS: read_lens,
+    Kind.LABEL: read_label,
+    Kind.LENS_VERIFICATION: read_verification,
+}
 
 
 def parse(collection: str, body: Mapping[str, Any]) -> Record:
@@ -226,24 +105,52 @@ def parse(collection: str, body: Mapping[str, Any]) -> Record:
 
     Raises ``InvalidRecord`` naming the path and the reason; never any other error for any input.
     """
-    raise NotImplementedError
+    kind = kind_of(collection)
+    if kind is None:
+        raise InvalidRecord("", f"{quote(collection)} is no collection of datasets")
+    members = Body.of(body, "")
+    written = members.maybe_text("$type", MAX_TYPE)
+    if written is not None and kind_of(written) is not kind:
+        raise InvalidRecord("/$type", f"{quote(written)} in the collection {collection}")
+    return _READERS[kind](members)
 
 
 def to_body(record: Record) -> dict[str, Any]:
     """The body to write, valid under the ``ac.foundation.dataset`` lexicons, ``$type`` included.
 
     A schema carries both ``fields[]`` and ``schemaType`` + ``schema``, so that every generation of
-    reader understands it.
+    reader understands it. Raises ``InvalidRecord`` for a record that breaks a limit of its lexicon,
+    or holds what the data model does not have (floats, in metadata).
     """
-    raise NotImplementedError
+    body = _write(record)
+    parse(body["$type"], body)
+    return body
 
 
-def storage_kind(storage: Storage) -> StorageKind:
-    """``external``, ``blobs`` or ``s3``."""
-    match storage:
-        case ExternalStorage():
-            return "external"
-        case BlobStorage():
-            return "blobs"
-        case S3Storage():
-            return "s3"
+def collection_of(record: Record) -> str:
+    """The collection that a record is written to."""
+    match record:
+        case SchemaRecord():
+            return SCHEMA_COLLECTION
+        case DatasetRecord():
+            return DATASET_COLLECTION
+        case LensRecord():
+            return LENS_COLLECTION
+        case LabelRecord():
+            return LABEL_COLLECTION
+        case LensVerificationRecord():
+            return f"{SUCCESSOR}.lensVerification"
+
+
+def _write(record: Record) -> dict[str, Any]:
+    match record:
+        case SchemaRecord():
+            return write_schema(record)
+        case DatasetRecord():
+            return write_dataset(record)
+        case LensRecord():
+            return write_lens(record)
+        case LabelRecord():
+            return write_label(record)
+        case LensVerificationRecord():
+            return write_verification(record)
