@@ -98,10 +98,17 @@ class BlockedAddress(NetworkError):
 
 
 class FetchFailed(NetworkError):
-    """The host answered with an error status (``status``), or the connection broke (None)."""
+    """The host answered with an error status (``status``), or the connection broke (None).
+    ``retry_after`` is the number of seconds that the host asked to be left alone."""
 
-    def __init__(self, message: str, status: int | None = None, body: bytes = b"") -> None:
-        self.status, self.body = status, body
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        body: bytes = b"",
+        retry_after: float | None = None,
+    ) -> None:
+        self.status, self.body, self.retry_after = status, body, retry_after
         super().__init__(message)
 
 
