@@ -4,6 +4,9 @@
 -- Keys: `doc` and `repo` are the first 63 bits of SHA-256 over the AT URI or the DID. So a key is
 -- a function of the network, not of the order of delivery, and a lookup by URI is a lookup by
 -- integer without any second index.
+--
+-- Times are read with epoch_us(…): fetching a TIMESTAMPTZ into Python needs pytz, which is not among
+-- the dependencies.
 
 CREATE TABLE IF NOT EXISTS meta (
     key   VARCHAR PRIMARY KEY,
@@ -128,14 +131,14 @@ CREATE TABLE IF NOT EXISTS changes (
 );
 
 CREATE TABLE IF NOT EXISTS quarantine (
-    id     BIGINT PRIMARY KEY,
-    source VARCHAR NOT NULL,
-    seq    BIGINT,
-    did    VARCHAR,
-    reason VARCHAR NOT NULL,
-    detail VARCHAR NOT NULL,
-    frame  BLOB NOT NULL,
-    at     TIMESTAMPTZ NOT NULL
+    id      BIGINT PRIMARY KEY,           -- key of all that follows but the time
+    source  VARCHAR NOT NULL,
+    seq     BIGINT,
+    did     VARCHAR,
+    reason  VARCHAR NOT NULL,
+    detail  VARCHAR NOT NULL,
+    frame   BLOB NOT NULL,                -- the whole frame, byte for byte
+    kept_at TIMESTAMPTZ NOT NULL
 );
 
 CREATE TABLE IF NOT EXISTS drops (
