@@ -1,0 +1,108 @@
+"""What one transaction will write: the effects of a run of events, laid over the stored state.
+
+Pure. The rule protected here is invariant 1 from the other side: nothing is changed until the whole
+batch is durable, so that a batch that fails leaves no trace. Events are applied in order; of two
+effects on one record or repo the later one wins.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from indexer.drops import Drop, DropReason
+from indexer.tables import Rows
+
+DETAIL_CHARS = 500
+
+
+class SyncState(StrEnum):
+    """Invariant 4: a repo is synced or known not to be."""
+
+    NEW = "new"
+    """Seen live only; what it held before is not here."""
+    SYNCED = "synced"
+    """Our rows are the repo's records at ``rev``."""
+    DESYNCHRONIZED = "desynchronized"
+    """Something was missed; the rows are what could be proven since."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepoState:
+    """A tracked repo, one that has or had records here. ``account_seq`` holds the seq of the newest
+    ``#account`` applied, by source URL."""
+
+    did: str
+    handle: str | None = None
+    handle_verified: bool = False
+    pds: str | None = None
+    active: bool = True
+    status: str | None = None
+    account_seq: Mapping[str, int] = field(default_factory=dict)
+    rev: str | None = None
+    data_cid: str | None = None
+    sync_state: SyncState = SyncState.NEW
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a source is consumed. ``event_time`` (of the event at ``cursor``) and ``seen_at`` are
+    microseconds since 1970; None where no event said."""
+
+    url: str
+    cursor: int
+    event_time: int | None = None
+    seen_at: int | None = None
+
+
+class Batch:
+    """Collects effects; ``Store.apply`` writes them. ``stored`` gives a repo's durable state."""
+
+    def __init__(self, stored: Callable[[str], RepoState | None]) -> None:
+        self._stored = stored
+        self.repos: dict[str, RepoState] = {}
+        self.docs: dict[int, tuple[str, Rows | None]] = {}
+        self.purged: set[str] = set()
+        self.visibility: set[str] = set()
+        self.drops: Counter[DropReason] = Counter()
+        self.quarantine: list[tuple[Drop, int]] = []
+        self.positions: dict[str, Position] = {}
+
+    def repo(self, did: str) -> RepoState | None:
+        """The state that ``did`` has after what is in this batch so far; None if not tracked."""
+        return self.repos.get(did) or self._stored(did)
+
+    def set_repo(self, state: RepoState) -> None:
+        """A change of ``active`` makes the repo's records visible or invisible."""
+        before = self.repo(state.did)
+        if before is not None and before.active != state.active:
+            self.visibility.add(state.did)
+        self.repos[state.did] = state
+
+    def put(self, rows: Rows) -> None:
+        """Store this version of a record, whatever was there."""
+        self.docs[rows.record.doc] = rows.record.did, rows
+
+    def delete(self, did: str, doc: int) -> None:
+        """Remove a record of ``did``; harmless if there is none."""
+        self.docs[doc] = did, None
+
+    def purge(self, did: str) -> None:
+        """Remove every record of ``did``: stored ones, and those put earlier in this batch."""
+        self.purged.add(did)
+        self.docs = {
+            doc: (did, None) if of == did else (of, row) for doc, (of, row) in self.docs.items()
+        }
+
+    def drop(self, drop: Drop, at: int, *, keep: bool) -> None:
+        """Count what is not indexed; ``keep`` puts its bytes in the quarantine, as of ``at``."""
+        self.drops[drop.reason] += 1
+        if keep:
+            short = replace(drop, detail=drop.detail[:DETAIL_CHARS])
+            self.quarantine.append((short, at))
+
+    def advance(self, position: Position) -> None:
+        """The events of a source up to ``position`` are in this batch, or durable already."""
+        self.positions[position.url] = position

@@ -1,0 +1,112 @@
+"""The quarantine: the bytes of what was not indexed, kept to be looked at and replayed.
+
+Rules protected here: invariant 6 (nothing is dropped without its bytes) within invariant 8 (a flood
+of bad frames costs bounded space: the oldest go first). A row's id is a hash of what it holds, so
+that the same drop, delivered twice, is kept once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from indexer import arrow
+from indexer.drops import Drop
+
+# Trimming reads all lengths; trimming to less than the limit makes that rare.
+_TRIM_TO = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineLimits:
+    """How much is kept: rows, and bytes of frames."""
+
+    rows: int = 10_000
+    bytes: int = 256_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the quarantine holds."""
+
+    rows: int
+    bytes: int
+
+
+class Quarantine:
+    """Writes within the store's transaction; ``committed`` makes the new size the known one."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, limits: QuarantineLimits) -> None:
+        self._cursor = cursor
+        self._limits = limits
+        self._held = self._measure()
+
+    @property
+    def rows(self) -> int:
+        """How many drops are held."""
+        return self._held.rows
+
+    def write(self, drops: Sequence[tuple[Drop, int]]) -> Held:
+        """Keep ``drops``, each with its time in microseconds since 1970. Returns the new size."""
+        if not drops:
+            return self._held
+        rows = {row.id: row for row in (_row(drop, at) for drop, at in drops)}
+        with arrow.registered(self._cursor, "doomed", arrow.keys(rows)):
+            replaced = self._sizes("WHERE id IN (SELECT key FROM doomed)")
+            self._cursor.execute("DELETE FROM quarantine WHERE id IN (SELECT key FROM doomed)")
+        with arrow.registered(
+            self._cursor, "incoming", arrow.table("quarantine", list(rows.values()))
+        ):
+            self._cursor.execute("INSERT INTO quarantine BY NAME SELECT * FROM incoming")
+        held = Held(
+            self._held.rows + len(rows) - replaced.rows,
+            self._held.bytes + sum(len(row.frame) for row in rows.values()) - replaced.bytes,
+        )
+        return self._trim(held)
+
+    def committed(self, held: Held) -> None:
+        """The transaction of the last ``write`` is durable."""
+        self._held = held
+
+    def _trim(self, held: Held) -> Held:
+        if held.rows <= self._limits.rows and held.bytes <= self._limits.bytes:
+            return held
+        self._cursor.execute(
+            """
+            DELETE FROM quarantine WHERE id IN (
+                SELECT id FROM (
+                    SELECT id, row_number() OVER newest AS n,
+                           sum(octet_length(frame)) OVER newest AS size
+                    FROM quarantine WINDOW newest AS (ORDER BY kept_at DESC, id DESC)
+                ) WHERE n > ? OR size > ?)
+            """,
+            [int(self._limits.rows * _TRIM_TO), int(self._limits.bytes * _TRIM_TO)],
+        )
+        return self._measure()
+
+    def _measure(self) -> Held:
+        return self._sizes("")
+
+    def _sizes(self, where: str) -> Held:
+        row = self._cursor.execute(
+            f"SELECT count(*), coalesce(sum(octet_length(frame)), 0) FROM quarantine {where}"  # noqa: S608
+        ).fetchone()
+        return Held(0, 0) if row is None else Held(int(row[0]), int(row[1]))
+
+
+def _row(drop: Drop, at: int) -> arrow.QuarantineRow:
+    digest = hashlib.sha256(drop.frame)
+    digest.update("\0".join((drop.source, str(drop.seq), drop.reason, drop.detail)).encode())
+    return arrow.QuarantineRow(
+        id=int.from_bytes(digest.digest()[:8], "big") >> 1,
+        source=drop.source,
+        seq=drop.seq,
+        did=drop.did,
+        reason=str(drop.reason),
+        detail=drop.detail,
+        frame=drop.frame,
+        kept_at=at,
+    )

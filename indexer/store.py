@@ -1,0 +1,335 @@
+"""The index's DuckDB file: how it is opened, and the one transaction per batch that writes it.
+
+Rules protected here: invariant 1 (rows, per-repo state and the sources' cursors in one transaction;
+what is in memory changes only after it) and the hazards of DuckDB 1.x in docs/architecture.md: all
+DDL at open, in its own transaction, then CHECKPOINT; no secondary index; batched delete + insert.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from atdata.protocol.errors import StoreError, quote
+from indexer import arrow
+from indexer.batch import Batch, Position, RepoState, SyncState
+from indexer.quarantine import Quarantine, QuarantineLimits
+from indexer.tables import Detail, Rows, key_of
+
+SCHEMA_VERSION = 1
+DEFAULT_LIMITS = QuarantineLimits()
+
+# Every table that holds rows of one record, by its kind; `records` itself last.
+_TABLES_OF_KIND = {
+    "dataset": ("datasets", "dataset_tags"),
+    "schema": ("schemas", "schema_fields"),
+    "lens": ("lenses",),
+    "label": ("labels",),
+    "lensVerification": ("lens_verifications",),
+}
+
+
+def open_database(
+    path: str | Path,
+    *,
+    read_only: bool = False,
+    memory_limit: str = "1GB",
+    threads: int = 2,
+) -> duckdb.DuckDBPyConnection:
+    """Open or make the database at ``path`` (``:memory:`` for one that is not kept).
+
+    Nothing outside the file can be read or written through the connection: no external access, no
+    extension beyond those built in (json, parquet, icu). Times are UTC. Raises ``StoreError``
+    if the file cannot be opened, is not ours, or was written by a newer version.
+    """
+    config: dict[str, Any] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "allow_community_extensions": False,
+        "enable_external_access": False,
+        "python_enable_replacements": False,
+        "memory_limit": memory_limit,
+        "threads": threads,
+    }
+    try:
+        connection = duckdb.connect(str(path), read_only=read_only, config=config)
+    except duckdb.Error as error:
+        raise StoreError(
+            f"cannot open the index {quote(str(path), 200)}: {quote(str(error), 400)} "
+            "(one process at a time may write it)"
+        ) from error
+    try:
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        _prepare(connection, path, read_only=read_only)
+    except duckdb.Error as error:
+        connection.close()
+        raise StoreError(f"cannot prepare {quote(str(path), 200)}: {error}") from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, path: str | Path, *, read_only: bool) -> None:
+    """Make the tables where there are none; refuse what we do not understand."""
+    found = _schema_version(connection, path)
+    if found is not None and found > SCHEMA_VERSION:
+        raise StoreError(
+            f"{quote(str(path), 200)} has schema version {found}, this program knows "
+            f"{SCHEMA_VERSION}: use the newer program, or another file"
+        )
+    if found == SCHEMA_VERSION or read_only:
+        return
+    ddl = resources.files("indexer").joinpath("schema.sql").read_text(encoding="utf-8")
+    connection.execute("BEGIN")
+    connection.execute(ddl)
+    connection.execute("COMMIT")
+    connection.execute("CHECKPOINT")
+    connection.execute(
+        "INSERT OR REPLACE INTO meta VALUES ('schema_version', ?)", [str(SCHEMA_VERSION)]
+    )
+
+
+def _schema_version(connection: duckdb.DuckDBPyConnection, path: str | Path) -> int | None:
+    """None where the tables are missing, or were made by a process that ended just then."""
+    tables = {name for (name,) in connection.execute("SHOW TABLES").fetchall()}
+    if not tables:
+        return None
+    if "meta" not in tables:
+        raise StoreError(f"{quote(str(path), 200)} is a DuckDB file, but not an index")
+    row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+    return None if row is None else int(row[0])
+
+
+class Store:
+    """The only writer. Repo states, cursors and counters are also held in memory, as stored.
+
+    Use from one thread at a time; it works on its own cursor of ``connection``.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        *,
+        limits: QuarantineLimits = DEFAULT_LIMITS,
+    ) -> None:
+        self._cursor = connection.cursor()
+        self._broken: str | None = None
+        with self._naming_errors("read"):
+            self._repos = {state.did: state for state in self._load_repos()}
+            self._positions = {position.url: position for position in self._load_positions()}
+            self._drops = Counter(dict(self._fetch("SELECT reason, count FROM drops")))
+            self._change = self._scalar("SELECT coalesce(max(seq), 0) FROM changes")
+            self._quarantine = Quarantine(self._cursor, limits)
+
+    # --- what is stored -----------------------------------------------------------------------
+
+    def repo(self, did: str) -> RepoState | None:
+        """A tracked repo, or None."""
+        return self._repos.get(did)
+
+    def is_tracked(self, did: str) -> bool:
+        """Whether the repo has, or had, records here."""
+        return did in self._repos
+
+    def position(self, url: str) -> Position | None:
+        """How far a source is durably consumed; None for one that is new."""
+        return self._positions.get(url)
+
+    @property
+    def positions(self) -> tuple[Position, ...]:
+        return tuple(self._positions.values())
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """How many frames, ops and records were not indexed, by reason, since the file was made."""
+        return dict(self._drops)
+
+    @property
+    def repo_count(self) -> int:
+        return len(self._repos)
+
+    @property
+    def change(self) -> int:
+        """The last change seq."""
+        return self._change
+
+    @property
+    def quarantined(self) -> int:
+        return self._quarantine.rows
+
+    def batch(self) -> Batch:
+        """An empty batch over what is stored now."""
+        return Batch(self.repo)
+
+    def close(self) -> None:
+        self._cursor.close()
+
+    # --- the transaction ----------------------------------------------------------------------
+
+    def apply(self, batch: Batch) -> int:
+        """Write all of ``batch`` or nothing. Returns how many changes were appended.
+
+        Raises ``StoreError``; then nothing of the batch is stored, the cursors are where they were,
+        and the store refuses further batches: the process must start anew.
+        """
+        if self._broken is not None:
+            raise StoreError(f"the index cannot be written since: {self._broken}")
+        with self._naming_errors("write"):
+            self._cursor.execute("BEGIN")
+            changes = self._write_documents(batch)
+            self._append_changes(changes)
+            self._write_repos(batch)
+            self._write_positions(batch)
+            self._write_drops(batch)
+            kept = self._quarantine.write(batch.quarantine)
+            self._cursor.execute("COMMIT")
+        self._repos.update(batch.repos)
+        self._positions.update(batch.positions)
+        self._drops.update({str(reason): count for reason, count in batch.drops.items()})
+        self._change += len(changes)
+        self._quarantine.committed(kept)
+        return len(changes)
+
+    @contextmanager
+    def _naming_errors(self, action: str) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._broken = quote(str(error), 400)
+            self._roll_back()
+            if isinstance(error, duckdb.Error):
+                raise StoreError(f"cannot {action} the index: {self._broken}") from error
+            raise
+
+    def _roll_back(self) -> None:
+        try:
+            self._cursor.execute("ROLLBACK")
+        except duckdb.Error as error:
+            # No transaction is open, or the database is invalid as a whole: nothing to undo.
+            self._broken = f"{self._broken}; rollback: {quote(str(error), 200)}"
+
+    def _write_documents(self, batch: Batch) -> list[tuple[int, str]]:
+        """Replace the rows of every touched record. Returns the changes, in order."""
+        puts = [rows for _, rows in batch.docs.values() if rows is not None]
+        if not batch.docs and not batch.purged and not batch.visibility:
+            return []
+        stored = self._stored_documents(batch)
+        for kind in sorted(set(stored.values())):
+            docs = [doc for doc, its_kind in stored.items() if its_kind == kind]
+            for table in (*_TABLES_OF_KIND[kind], "records"):
+                self._delete(table, "doc", docs)
+        self._insert_rows(puts)
+        changes = {rows.record.doc: "put" for rows in puts}
+        changes.update({doc: "delete" for doc in sorted(stored) if doc not in changes})
+        for doc in self._documents_of(batch.visibility):
+            changes.setdefault(doc, "visibility")
+        return list(changes.items())
+
+    def _stored_documents(self, batch: Batch) -> dict[int, str]:
+        """doc → kind of the records that are stored and touched by ``batch``."""
+        rows: list[tuple[int, str]] = []
+        if batch.docs:
+            with arrow.registered(self._cursor, "touched", arrow.keys(batch.docs)):
+                rows += self._fetch(
+                    "SELECT doc, kind FROM records WHERE doc IN (SELECT key FROM touched)"
+                )
+        if batch.purged:
+            with arrow.registered(self._cursor, "touched", arrow.keys(map(key_of, batch.purged))):
+                rows += self._fetch(
+                    "SELECT doc, kind FROM records WHERE repo IN (SELECT key FROM touched)"
+                )
+        return dict(rows)
+
+    def _documents_of(self, dids: set[str]) -> list[int]:
+        if not dids:
+            return []
+        with arrow.registered(self._cursor, "touched", arrow.keys(map(key_of, dids))):
+            rows = self._fetch(
+                "SELECT doc FROM records WHERE repo IN (SELECT key FROM touched) ORDER BY doc"
+            )
+        return [doc for (doc,) in rows]
+
+    def _insert_rows(self, puts: Sequence[Rows]) -> None:
+        self._insert("records", [rows.record for rows in puts])
+        details: dict[type[Detail], list[Detail]] = {}
+        for rows in puts:
+            details.setdefault(type(rows.detail), []).append(rows.detail)
+        for kind, items in details.items():
+            self._insert(arrow.DETAIL_TABLES[kind], items)
+        self._insert("dataset_tags", [tag for rows in puts for tag in rows.tags])
+        self._insert("schema_fields", [field for rows in puts for field in rows.fields])
+
+    def _append_changes(self, changes: Sequence[tuple[int, str]]) -> None:
+        first = self._change + 1
+        self._insert(
+            "changes",
+            [arrow.ChangeRow(first + i, doc, action) for i, (doc, action) in enumerate(changes)],
+        )
+
+    def _write_repos(self, batch: Batch) -> None:
+        self._replace("repos", "repo", [arrow.repo_row(state) for state in batch.repos.values()])
+
+    def _write_positions(self, batch: Batch) -> None:
+        moved = [p for p in batch.positions.values() if p != self._positions.get(p.url)]
+        self._replace("sources", "source", [arrow.source_row(position) for position in moved])
+
+    def _write_drops(self, batch: Batch) -> None:
+        totals = [
+            arrow.DropRow(str(reason), self._drops[str(reason)] + count)
+            for reason, count in batch.drops.items()
+        ]
+        if totals:
+            reasons = [row.reason for row in totals]
+            marks = ", ".join("?" * len(reasons))
+            self._cursor.execute(f"DELETE FROM drops WHERE reason IN ({marks})", reasons)  # noqa: S608
+            self._insert("drops", totals)
+
+    # --- SQL ----------------------------------------------------------------------------------
+
+    def _replace(self, table: str, key: str, rows: Sequence[Any]) -> None:
+        self._delete(table, key, [getattr(row, key) for row in rows])
+        self._insert(table, rows)
+
+    def _delete(self, table: str, column: str, keys: Sequence[int]) -> None:
+        """Table and column names are ours, so that they may stand in the statement."""
+        if keys:
+            with arrow.registered(self._cursor, "doomed", arrow.keys(keys)):
+                self._cursor.execute(
+                    f"DELETE FROM {table} WHERE {column} IN (SELECT key FROM doomed)"  # noqa: S608
+                )
+
+    def _insert(self, table: str, rows: Sequence[Any]) -> None:
+        if rows:
+            with arrow.registered(self._cursor, "incoming", arrow.table(table, rows)):
+                self._cursor.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")  # noqa: S608
+
+    def _fetch(self, query: str) -> list[Any]:
+        return self._cursor.execute(query).fetchall()
+
+    def _scalar(self, query: str) -> int:
+        (row,) = self._fetch(query)
+        return int(row[0])
+
+    def _load_repos(self) -> Iterator[RepoState]:
+        names = ("did", "handle", "handle_verified", "pds", "active", "status", "rev", "data_cid")
+        rows = self._fetch(f"SELECT account_seq, sync_state, {', '.join(names)} FROM repos")  # noqa: S608
+        for account_seq, sync_state, *rest in rows:
+            yield RepoState(
+                **dict(zip(names, rest, strict=True)),
+                account_seq=json.loads(account_seq),
+                sync_state=SyncState(sync_state),
+            )
+
+    def _load_positions(self) -> Iterator[Position]:
+        rows = self._fetch(
+            "SELECT url, cursor, epoch_us(event_time), epoch_us(seen_at) FROM sources"
+        )
+        return (Position(*row) for row in rows)
