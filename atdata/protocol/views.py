@@ -83,6 +83,8 @@ class SchemaView:
 
 @dataclass(frozen=True, slots=True)
 class CodeRefView:
+    """A function in a public repository, at one commit."""
+
     repository: str
     commit: str
     path: str
@@ -92,6 +94,8 @@ class CodeRefView:
 
 @dataclass(frozen=True, slots=True)
 class LensView:
+    """A lens. The schemas are AT URIs as the author wrote them."""
+
     uri: str
     cid: str
     did: str
@@ -109,6 +113,8 @@ class LensView:
 
 @dataclass(frozen=True, slots=True)
 class TagCount:
+    """A tag and the number of visible datasets that carry it."""
+
     tag: str
     count: int
 
@@ -119,6 +125,14 @@ class LicenseCount:
 
     license: str
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaVersion:
+    """One version of a schema family."""
+
+    uri: str
+    version: str
 
 
 # --- answers ----------------------------------------------------------------------------------
@@ -146,30 +160,50 @@ class DatasetDetail:
 
 @dataclass(frozen=True, slots=True)
 class SchemaPage:
+    """``cursor`` leads to the next page; it is absent on the last, here and in every page."""
+
     schemas: tuple[SchemaView, ...]
     cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaDetail:
+    """``record`` is the body as published."""
+
     schema: SchemaView
     record: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class LatestSchema:
+    """The newest version of a family, with its body as published; ``all_versions`` newest first."""
+
+    uri: str
+    version: str
+    record: Mapping[str, Any]
+    all_versions: tuple[SchemaVersion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LensPage:
+    """Lenses by the schemas between which they lead."""
+
     lenses: tuple[LensView, ...]
     cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TagPage:
+    """Most used first."""
+
     tags: tuple[TagCount, ...]
     cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LicensePage:
+    """Most used first."""
+
     licenses: tuple[LicenseCount, ...]
     cursor: str | None = None
 
@@ -197,6 +231,8 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class DropCount:
+    """How often one reason kept something out of the index."""
+
     reason: str
     count: int
 
