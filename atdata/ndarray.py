@@ -1,0 +1,253 @@
+"""Arrays inside samples: written as npy 1.0, read in both encodings that exist, never with objects.
+
+Rule: a declared size is checked against the bytes at hand before anything is allocated, and no
+text of an array header is ever evaluated; it is matched against the one form that NumPy writes.
+Source: formats.md, "Samples in a shard"; NumPy's NEP 1.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar, get_args, get_origin
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from atdata.protocol.errors import InvalidArray, UnsupportedType, quote
+
+MAGIC = b"\x93NUMPY"
+MAX_HEADER = 10_000  # bytes; NumPy's own limit for headers that it does not trust
+MAX_DIMENSIONS = 64  # what NumPy has
+
+Array = NDArray[Any]
+
+# Booleans, integers, floats, complex, times and fixed-width text. Objects ("O") would be pickles;
+# raw and structured records ("V") have no name in any schema.
+_KINDS = frozenset("biufcmMSU")
+_DTYPE = re.compile(r"[<>|=]?[biufcmMSU]\d{0,9}(\[\d{0,9}[a-zA-Zμ]{1,2}\])?")
+# Possessive quantifiers: a hostile header fails in linear time.
+_HEADER = re.compile(
+    r"\{\s*+'descr'\s*+:\s*+(?P<descr>'[^']*+'|\[[^\]]*+\])\s*+,"
+    r"\s*+'fortran_order'\s*+:\s*+(?P<fortran>True|False)\s*+,"
+    r"\s*+'shape'\s*+:\s*+\((?P<shape>[\d\sL,]*+)\)\s*+,?+\s*+\}\s*+"
+)
+_LENGTH = re.compile(r"\s*+(\d{1,19})L?\s*+", re.ASCII)
+_COMPACT_DIMENSION = struct.calcsize("<q")
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What a header says: ``count`` items of ``dtype`` in ``shape``."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    count: int
+    fortran: bool = False
+
+
+# --- writing -----------------------------------------------------------------------------------
+
+
+def encode(array: Array) -> bytes:
+    """The bytes that ``numpy.save`` (version 1.0) writes for ``array``, of any shape and layout.
+
+    Raises ``InvalidArray`` for objects and structured records.
+    """
+    if array.dtype.kind not in _KINDS:
+        raise InvalidArray(f"arrays of dtype {quote(str(array.dtype))} cannot be stored")
+    fortran = array.flags.f_contiguous and not array.flags.c_contiguous
+    header = _npy_header(array.dtype, fortran, array.shape)
+    return header + array.tobytes("F" if fortran else "C")
+
+
+@lru_cache(maxsize=1024)
+def _npy_header(dtype: np.dtype[Any], fortran: bool, shape: tuple[int, ...]) -> bytes:
+    out = io.BytesIO()
+    npy.write_array_header_1_0(out, {"descr": dtype.str, "fortran_order": fortran, "shape": shape})
+    return out.getvalue()
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def decode(data: bytes) -> Array:
+    """A read-only view of an array in either encoding; the shape and dtype are the data's own.
+
+    Raises ``InvalidArray`` for bytes that are neither encoding, cut short, too long, or of a dtype
+    that holds objects.
+    """
+    if data[:6] == MAGIC:
+        header, start = _npy_header_span(data)
+        layout = _npy_layout(data[header:start])
+    else:
+        start = _compact_data_start(data)
+        layout = _compact_layout(data[:start])
+    return _view(data, start, layout)
+
+
+def is_npy(data: bytes) -> bool:
+    """Whether ``data`` begins like an npy file."""
+    return data[:6] == MAGIC
+
+
+def _view(data: bytes, start: int, layout: _Layout) -> Array:
+    expected = layout.count * layout.dtype.itemsize
+    if len(data) - start != expected:
+        raise InvalidArray(
+            f"{layout.dtype} array of shape {layout.shape} needs {expected} bytes, "
+            f"got {len(data) - start}"
+        )
+    if layout.count == 0:
+        return _empty(layout)
+    array: Array = np.frombuffer(data, layout.dtype, layout.count, start)
+    if len(layout.shape) == 1:
+        return array
+    return array.reshape(layout.shape, order="F" if layout.fortran else "C")
+
+
+def _empty(layout: _Layout) -> Array:
+    try:
+        array: Array = np.empty(layout.shape, layout.dtype)
+    except ValueError as error:  # a zero beside dimensions whose product overflows
+        raise InvalidArray(f"shape {layout.shape} is larger than any array") from error
+    array.flags.writeable = False
+    return array
+
+
+def _npy_header_span(data: bytes) -> tuple[int, int]:
+    """Where the header begins and ends: after the magic, two version bytes and its own length."""
+    if data[6:8] == b"\x01\x00":
+        start = 10
+    elif data[6:8] in (b"\x02\x00", b"\x03\x00"):
+        start = 12
+    else:
+        raise InvalidArray(f"npy version {quote(data[6:8])} is unknown")
+    size = int.from_bytes(data[8:start], "little")
+    if size > MAX_HEADER or len(data) < start + size:
+        raise InvalidArray(f"npy header of {size} bytes in an array of {len(data)} bytes")
+    return start, start + size
+
+
+@lru_cache(maxsize=1024)
+def _npy_layout(header: bytes) -> _Layout:
+    """Samples of one dataset mostly repeat one header, so that reading it is a dictionary hit."""
+    match = _HEADER.fullmatch(header.decode("latin-1"))
+    if match is None:
+        raise InvalidArray(f"npy header {quote(header)} is malformed")
+    shape = _npy_shape(match["shape"])
+    return _layout(match["descr"].strip("'"), shape, match["fortran"] == "True")
+
+
+def _npy_shape(text: str) -> tuple[int, ...]:
+    """``(3,)`` without its parentheses. Python 2 wrote ``3L``."""
+    *parts, last = text.split(",")
+    if last.strip():
+        parts.append(last)
+    matches = [_LENGTH.fullmatch(part) for part in parts]
+    if None in matches:
+        raise InvalidArray(f"npy shape {quote(text)} is malformed")
+    return tuple(int(match[1]) for match in matches if match is not None)
+
+
+def _compact_data_start(data: bytes) -> int:
+    """After ``u8 n`` · n bytes of dtype · ``u8 ndim`` · ndim × int64."""
+    dtype_end = 1 + data[0] if data else 1
+    if len(data) <= dtype_end:
+        raise InvalidArray(f"neither npy nor compact: {quote(data[:16])}")
+    start = dtype_end + 1 + data[dtype_end] * _COMPACT_DIMENSION
+    if len(data) < start:
+        raise InvalidArray(f"compact header of {start} bytes in {len(data)} bytes")
+    return start
+
+
+@lru_cache(maxsize=1024)
+def _compact_layout(header: bytes) -> _Layout:
+    dtype_end = 1 + header[0]
+    dimensions = header[dtype_end + 1 :]
+    shape = struct.unpack(f"<{len(dimensions) // _COMPACT_DIMENSION}q", dimensions)
+    return _layout(header[1:dtype_end].decode("latin-1"), shape)
+
+
+def _layout(descr: str, shape: tuple[int, ...], fortran: bool = False) -> _Layout:
+    if len(shape) > MAX_DIMENSIONS or any(length < 0 for length in shape):
+        raise InvalidArray(f"shape {quote(shape)} is no shape")
+    return _Layout(_dtype(descr), shape, math.prod(shape), fortran)
+
+
+def _dtype(descr: str) -> np.dtype[Any]:
+    if _DTYPE.fullmatch(descr) is None:
+        raise InvalidArray(f"dtype {quote(descr)} is not read: objects and records are refused")
+    try:
+        dtype = np.dtype(descr)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidArray(f"dtype {quote(descr)} is unknown") from error
+    if dtype.itemsize == 0:
+        raise InvalidArray(f"dtype {quote(descr)} has no size")
+    return dtype
+
+
+# --- dtypes of annotations ----------------------------------------------------------------------
+
+_ABSTRACT = frozenset[type](
+    {
+        np.generic,
+        np.number,
+        np.integer,
+        np.signedinteger,
+        np.unsignedinteger,
+        np.inexact,
+        np.floating,
+        np.complexfloating,
+        np.flexible,
+        np.character,
+    }
+)
+
+
+def is_array_hint(hint: object) -> bool:
+    """Whether an annotation, ``| None`` aside, is ``np.ndarray``, ``NDArray`` or ``NDArray[…]``."""
+    return hint is np.ndarray or get_origin(hint) is np.ndarray
+
+
+def dtype_of_hint(hint: object) -> np.dtype[Any] | None:
+    """The dtype that ``NDArray[np.float64]`` names; None where the annotation leaves it open.
+
+    Raises ``UnsupportedType`` for abstract dtypes (``np.floating``) and objects.
+    """
+    dtype_hints = get_args(hint)[1:]
+    scalars = get_args(dtype_hints[0]) if dtype_hints else ()
+    if not scalars or scalars[0] is Any or isinstance(scalars[0], TypeVar):
+        return None
+    scalar = scalars[0]
+    if not (isinstance(scalar, type) and issubclass(scalar, np.generic)):
+        raise UnsupportedType(f"{quote(hint)}: name a NumPy scalar type, such as np.float32")
+    if scalar in _ABSTRACT:
+        raise UnsupportedType(f"{quote(hint)} is abstract: name one dtype, such as np.float32")
+    dtype = np.dtype(scalar)
+    if dtype.kind not in _KINDS:
+        raise UnsupportedType(f"{quote(hint)}: objects and records cannot be stored")
+    return dtype
+
+
+def conform(array: Array, dtype: np.dtype[Any] | None) -> Array:
+    """``array`` in ``dtype``: itself (no copy) if it is that already, else converted.
+
+    Only conversions within a kind or to a wider one are made (int → float, float64 → float32; not
+    float → int). Raises ``InvalidArray`` for any other.
+    """
+    if dtype is None or array.dtype == dtype:
+        return array
+    if dtype.itemsize == 0 or dtype.kind in "mM":  # text of any width, times of any unit
+        if array.dtype.kind == dtype.kind:
+            return array
+    elif np.can_cast(array.dtype, dtype, "same_kind"):
+        converted: Array = array.astype(dtype)
+        converted.flags.writeable = array.flags.writeable
+        return converted
+    raise InvalidArray(f"an array of {array.dtype} cannot be read as {dtype}")
