@@ -22,8 +22,9 @@ from atdata.protocol.errors import InvalidRecord
 
 @dataclass(frozen=True, slots=True)
 class FieldView:
-    """One field of a schema. ``kind`` is str, int, float, bool, bytes, ndarray, array, ref or unknown;
-    ``dtype`` belongs to ndarray, ``items`` (a type in Python spelling, ``list[str]``) to array."""
+    """One field of a schema. ``kind`` is str, int, float, bool, bytes, ndarray, array, ref or
+    unknown; ``dtype`` and ``shape`` (None: any length) belong to ndarray, ``items`` (a type in
+    Python spelling, ``list[str]``) to array."""
 
     name: str
     kind: str
@@ -239,7 +240,8 @@ class DropCount:
 
 @dataclass(frozen=True, slots=True)
 class IndexStatus:
-    """``changes`` is the last change seq of the database, ``text_changes`` that of the text index."""
+    """``changes`` is the last change seq of the database, ``text_changes`` that of the text
+    index."""
 
     sources: tuple[SourceStatus, ...]
     counts: Counts
