@@ -11,10 +11,12 @@ from atdata.protocol import syntax
 from atdata.protocol.errors import InvalidSyntax
 
 
-def _rule(name: str, holds: Callable[[str], bool]) -> Callable[[str], object]:
+def _rule(kind: str, holds: Callable[[str], bool]) -> Callable[[str], object]:
     def check(text: str) -> None:
+        if not isinstance(text, str):
+            raise InvalidSyntax(kind, type(text).__name__, "it must be text")
         if not holds(text):
-            raise InvalidSyntax(name, text, "it breaks the rule of the format")
+            raise InvalidSyntax(kind, text, "it breaks the rule of the format")
 
     return check
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Self
 
 from atdata.protocol.cid import Cid
@@ -287,18 +288,25 @@ def is_language(text: object) -> bool:
     """
     if not isinstance(text, str) or len(text) > MAX_LANGUAGE or not _LANGUAGE.fullmatch(text):
         return False
+    lower = text.lower()
+    if lower.startswith("x-"):
+        return True
+    subtags = lower.partition("-x-")[0].split("-")
+    return len(subtags[-1]) > 1 and _without_repeats(subtags)
+
+
+def _without_repeats(subtags: list[str]) -> bool:
+    """Each extension has content and comes once; so does each variant before them."""
     seen: set[str] = set()
-    in_extension = text[:2] in {"x-", "X-"}
-    for subtag in text.lower().split("-")[1:]:
-        if subtag == "x":
-            return not text.endswith(("-x", "-X"))
+    in_extension = False
+    for before, subtag in pairwise(subtags):
         singleton = len(subtag) == 1
-        if singleton or (not in_extension and _is_variant(subtag)):
-            if subtag in seen:
+        if singleton or (_is_variant(subtag) and not in_extension):
+            if subtag in seen or (singleton and len(before) == 1):
                 return False
             seen.add(subtag)
         in_extension = in_extension or singleton
-    return text[-2] != "-"
+    return True
 
 
 def _is_variant(subtag: str) -> bool:
