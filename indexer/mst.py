@@ -59,10 +59,9 @@ def key_height(key: bytes) -> int:
 
 def common_prefix(left: bytes, right: bytes) -> int:
     """How many bytes ``left`` and ``right`` share at the start."""
-    for length, (a, b) in enumerate(zip(left, right, strict=False)):
-        if a != b:
-            return length
-    return min(len(left), len(right))
+    shorter = min(len(left), len(right))
+    difference = int.from_bytes(left[:shorter]) ^ int.from_bytes(right[:shorter])
+    return shorter - (difference.bit_length() + 7) // 8
 
 
 # --- reading ------------------------------------------------------------------------------------
