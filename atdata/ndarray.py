@@ -182,7 +182,7 @@ def _layout(descr: str, shape: tuple[int, ...], fortran: bool = False) -> _Layou
 
 def _dtype(descr: str) -> np.dtype[Any]:
     if _DTYPE.fullmatch(descr) is None:
-        raise InvalidArray(f"dtype {quote(descr)} is not read: objects and records are refused")
+        raise InvalidArray(f"{quote(descr)} is no plain dtype; objects and records are refused")
     try:
         dtype = np.dtype(descr)
     except (TypeError, ValueError, OverflowError) as error:

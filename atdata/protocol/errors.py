@@ -151,7 +151,21 @@ class InvalidShard(DataError):
 
 
 class InvalidSample(DataError):
-    """A sample's bytes do not fit its type."""
+    """A sample's bytes do not fit its type. ``shard``, ``member`` and ``offset`` (bytes) say where
+    they were read, if they came from a shard."""
+
+    def __init__(
+        self,
+        why: str,
+        shard: str | None = None,
+        member: str | None = None,
+        offset: int | None = None,
+    ) -> None:
+        self.why, self.shard, self.member, self.offset = why, shard, member, offset
+        where = f"shard {quote(shard, 200)}" if shard is not None else ""
+        where += f", member {quote(member)}" if member is not None else ""
+        where += f", byte {offset}" if offset is not None else ""
+        super().__init__(f"{where}: {why}" if where else why)
 
 
 class InvalidArray(DataError):

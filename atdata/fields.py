@@ -1,0 +1,228 @@
+"""The fields of a sample type: which annotations there are, and a checking codec for each.
+
+Rule: a value passes only as what its annotation says, both ways; what does not fit is an error,
+never a silent conversion that loses something.
+Source: formats.md, "Samples in a shard"; the specification's table "Supported Field Types".
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from atdata import ndarray
+from atdata.protocol.errors import InvalidSample, UnsupportedType, quote
+
+Codec = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleField:
+    """One field of a sample type. ``hint`` is its annotation without ``| None``; ``encode`` and
+    ``decode`` go to and from msgpack values and raise ``DataError`` for what does not fit."""
+
+    name: str
+    hint: Any
+    optional: bool
+    has_default: bool
+    encode: Codec
+    decode: Codec
+
+    @classmethod
+    def of(cls, name: str, hint: Any, has_default: bool) -> Self:
+        """The field ``name: hint``. Raises ``UnsupportedType`` naming it."""
+        try:
+            inner, optional = split_optional(hint)
+            encode, decode = _codecs(hint)
+        except UnsupportedType as error:
+            raise UnsupportedType(f"field {quote(name)}: {error}") from error
+        return cls(name, inner, optional, has_default, encode, decode)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDtype:
+    """Marks, inside ``Annotated``, an array whose dtype is a default that nobody chose: what is in
+    the data stands."""
+
+
+# --- codecs, one per annotation ------------------------------------------------------------------
+
+
+def misfit(wanted: str, value: object) -> InvalidSample:
+    """The error for a value that is not what was ``wanted``; of a long value only its type."""
+    brief = isinstance(value, bool | int | float) or (
+        isinstance(value, str | bytes) and len(value) < 1000
+    )
+    shown = f" {quote(value)}" if brief else ""
+    return InvalidSample(f"expected {wanted}, got {type(value).__name__}{shown}")
+
+
+def _decode_str(value: Any) -> str:
+    if type(value) is str:
+        return value
+    raise misfit("str", value)
+
+
+def _encode_str(value: Any) -> str:
+    if isinstance(value, str):
+        return str(value)
+    raise misfit("str", value)
+
+
+def _decode_int(value: Any) -> int:
+    if type(value) is int:
+        return value
+    raise misfit("int", value)
+
+
+def _encode_int(value: Any) -> int:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        number = int(value)
+        if -(2**63) <= number < 2**64:
+            return number
+    raise misfit("int of 64 bits", value)
+
+
+def _decode_float(value: Any) -> float:
+    if type(value) is float:
+        return value
+    if type(value) is int:  # 1.0 written as 1
+        return float(value)
+    raise misfit("float", value)
+
+
+def _encode_float(value: Any) -> float:
+    if isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool):
+        return float(value)
+    raise misfit("float", value)
+
+
+def _decode_bool(value: Any) -> bool:
+    if type(value) is bool:
+        return value
+    raise misfit("bool", value)
+
+
+def _encode_bool(value: Any) -> bool:
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise misfit("bool", value)
+
+
+def _decode_bytes(value: Any) -> bytes:
+    if type(value) is bytes:
+        return value
+    raise misfit("bytes", value)
+
+
+def _encode_bytes(value: Any) -> bytes:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    raise misfit("bytes", value)
+
+
+def _plain(value: Any) -> Any:
+    """A dict or a list of anything: what msgpack holds is what there is."""
+    return value
+
+
+_SCALARS: dict[Any, tuple[Codec, Codec]] = {
+    str: (_encode_str, _decode_str),
+    int: (_encode_int, _decode_int),
+    float: (_encode_float, _decode_float),
+    bool: (_encode_bool, _decode_bool),
+    bytes: (_encode_bytes, _decode_bytes),
+    Any: (_plain, _plain),
+}
+
+
+def _codecs(hint: Any) -> tuple[Codec, Codec]:
+    """``encode`` and ``decode`` for an annotation. Raises ``UnsupportedType``."""
+    inner, optional = split_optional(hint)
+    encode, decode = _required_codecs(inner)
+    if not optional:
+        return encode, decode
+    return (
+        lambda value: None if value is None else encode(value),
+        lambda value: None if value is None else decode(value),
+    )
+
+
+def _required_codecs(hint: Any) -> tuple[Codec, Codec]:
+    if hint in _SCALARS:
+        return _SCALARS[hint]
+    origin, args = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if origin is typing.Annotated:
+        open_dtype = any(isinstance(note, OpenDtype) for note in args[1:])
+        return _array_codecs(np.ndarray) if open_dtype else _required_codecs(args[0])
+    if ndarray.is_array_hint(hint):
+        return _array_codecs(hint)
+    if origin is list:
+        return _list_codecs(args[0] if args else Any)
+    if origin is dict:
+        return _dict_codecs()
+    raise UnsupportedType(
+        f"{quote(hint)} is no field type: use str, int, float, bool, bytes, NDArray, list[…], dict "
+        "or one of them | None"
+    )
+
+
+def _array_codecs(hint: Any) -> tuple[Codec, Codec]:
+    dtype = ndarray.dtype_of_hint(hint)
+
+    def encode(value: Any) -> bytes:
+        if not isinstance(value, np.ndarray | np.generic):
+            raise misfit("a NumPy array", value)
+        return ndarray.encode(ndarray.conform(np.asarray(value), dtype))
+
+    def decode(value: Any) -> ndarray.Array:
+        if type(value) is bytes:
+            value = ndarray.decode(value)
+        elif not isinstance(value, np.ndarray):
+            raise misfit("an array", value)
+        return ndarray.conform(value, dtype)
+
+    return encode, decode
+
+
+def _list_codecs(item_hint: Any) -> tuple[Codec, Codec]:
+    encode_item, decode_item = _codecs(item_hint)
+
+    def encode(value: Any) -> list[Any]:
+        if not isinstance(value, list | tuple):
+            raise misfit("list", value)
+        return [encode_item(item) for item in value]
+
+    def decode(value: Any) -> list[Any]:
+        if type(value) is not list:
+            raise misfit("list", value)
+        return [decode_item(item) for item in value]
+
+    return encode, decode
+
+
+def _dict_codecs() -> tuple[Codec, Codec]:
+    def same(value: Any) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return value
+        raise misfit("dict", value)
+
+    return same, same
+
+
+def split_optional(hint: Any) -> tuple[Any, bool]:
+    """``T | None`` as ``T`` and True, anything else as itself and False.
+
+    Raises ``UnsupportedType`` for a union of more than one type.
+    """
+    if typing.get_origin(hint) not in (types.UnionType, typing.Union):
+        return hint, False
+    inner = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
+    if len(inner) != 1:
+        raise UnsupportedType(f"{quote(hint)}: only T | None, not a union of types")
+    return inner[0], True
