@@ -1,0 +1,76 @@
+"""Publish, find and stream typed datasets on the AT Protocol network.
+
+Everything here is loaded on first use: ``import atdata`` alone loads neither NumPy nor any network
+code, so that programs which need only the protocol's vocabulary stay small.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+# Not lazy: ``atdata.lens`` is a module and, for ``@atdata.lens``, the decorator in it. Bound here
+# once, the name is the decorator always; ``from atdata.lens import …`` finds the module as ever.
+from atdata.lens import Lens, lens
+
+if TYPE_CHECKING:
+    from atdata.dataset import Dataset as Dataset
+    from atdata.discovery import pull as pull
+    from atdata.discovery import search as search
+    from atdata.load import load_dataset as load_dataset
+    from atdata.protocol.syntax import AtUri as AtUri
+    from atdata.samples import DictSample as DictSample
+    from atdata.samples import PackableSample as PackableSample
+    from atdata.samples import SampleBatch as SampleBatch
+    from atdata.samples import packable as packable
+    from atdata.settings import configure as configure
+    from atdata.sources import BlobSource as BlobSource
+    from atdata.sources import LocalSource as LocalSource
+    from atdata.sources import URLSource as URLSource
+
+    __version__: str
+
+_LAZY = {
+    "AtUri": "atdata.protocol.syntax",
+    "BlobSource": "atdata.sources",
+    "Dataset": "atdata.dataset",
+    "DictSample": "atdata.samples",
+    "LocalSource": "atdata.sources",
+    "PackableSample": "atdata.samples",
+    "SampleBatch": "atdata.samples",
+    "URLSource": "atdata.sources",
+    "configure": "atdata.settings",
+    "load_dataset": "atdata.load",
+    "packable": "atdata.samples",
+    "pull": "atdata.discovery",
+    "search": "atdata.discovery",
+}
+
+__all__ = [
+    "AtUri",
+    "BlobSource",
+    "Dataset",
+    "DictSample",
+    "Lens",
+    "LocalSource",
+    "PackableSample",
+    "SampleBatch",
+    "URLSource",
+    "configure",
+    "lens",
+    "load_dataset",
+    "packable",
+    "pull",
+    "search",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("atdata")
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'atdata' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
