@@ -29,12 +29,13 @@ Object = Mapping[str, object]
 @dataclass(frozen=True, slots=True)
 class Peek:
     """What the screen needs of a frame. Claims of the source, hardly checked: ``seq`` is None if it
-    is not an integer in 1…2⁵³−1, ``did`` (of ``repo`` or ``did``) is any text."""
+    is not an integer in 1…2⁵³−1, ``did`` (of ``repo`` or ``did``) and ``time`` are any text."""
 
     op: int
     t: str | None
     seq: int | None
     did: str | None
+    time: str | None
 
 
 def parse(frame: bytes) -> Event:
@@ -51,7 +52,14 @@ def peek(frame: bytes) -> Peek:
     """The fields that decide whether ``frame`` is worth ``parse``. Raises ``InvalidEvent``."""
     (op, t), body = _decode(frame, strict=False)
     did = body.get("repo" if t == "#commit" else "did")
-    return Peek(op, t, seq_or_none(body), did if isinstance(did, str) else None)
+    time = body.get("time")
+    return Peek(
+        op=op,
+        t=t,
+        seq=seq_or_none(body),
+        did=did if isinstance(did, str) else None,
+        time=time if isinstance(time, str) else None,
+    )
 
 
 def mentions_collection(frame: bytes) -> bool:

@@ -11,7 +11,16 @@ from atdata.protocol.namespaces import COLLECTIONS
 from indexer import frames
 from indexer.drops import DropReason, InvalidEvent
 from indexer.events import Account, StreamError
-from tests.indexer.repo_builder import COLLECTION, DID, Message, Repo, account, create, identity
+from tests.indexer.repo_builder import (
+    COLLECTION,
+    DID,
+    TIME,
+    Message,
+    Repo,
+    account,
+    create,
+    identity,
+)
 
 FRAME = account(DID, seq=5).frame
 HEADER, BODY = cbor.encode({"op": 1, "t": "#account"}), cbor.encode(dict(account(DID).body))
@@ -107,10 +116,13 @@ def test_the_scan_passes_over_others(collection: str) -> None:
 @pytest.mark.parametrize(
     ("message", "seen"),
     [
-        (Repo().commit(seq=4), frames.Peek(1, "#commit", 4, DID)),
-        (identity(DID, seq=5), frames.Peek(1, "#identity", 5, DID)),
-        (Message("#info", {"name": "x"}), frames.Peek(1, "#info", None, None)),
-        (Message("#novel", {"seq": 6, "did": 7}, op=3), frames.Peek(3, "#novel", 6, None)),
+        (Repo().commit(seq=4), frames.Peek(1, "#commit", 4, DID, TIME)),
+        (identity(DID, seq=5), frames.Peek(1, "#identity", 5, DID, TIME)),
+        (Message("#info", {"name": "x"}), frames.Peek(1, "#info", None, None, None)),
+        (
+            Message("#novel", {"seq": 6, "did": 7, "time": 8}, op=3),
+            frames.Peek(3, "#novel", 6, None, None),
+        ),
     ],
 )
 def test_peek_sees_what_the_cursor_and_the_screen_need(message: Message, seen: frames.Peek) -> None:
