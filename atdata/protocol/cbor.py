@@ -38,7 +38,7 @@ _LINK_HEAD = bytes((0xD8, _LINK_TAG, 0x58, RAW_LENGTH + 1, 0))
 
 def decode(data: bytes, *, max_depth: int = MAX_DEPTH) -> Value:
     """Read exactly one value. The caller limits the length of ``data``: a value takes up to about
-    70 bytes of memory for each byte of input. Raises ``InvalidCbor``.
+    80 bytes of memory for each byte of input. Raises ``InvalidCbor``.
     """
     # libipld settles the structure (order, duplicates, tags, UTF-8, trailing bytes), but cannot
     # tell links from byte strings. cbor2 can, and after libipld it meets no tag but 42, so none of
