@@ -105,18 +105,16 @@ def redirected(target: Target, location: str, *, dev: bool) -> Target:
 def refusal(address: str, *, dev: bool) -> str | None:
     """Why ``address`` (text of an IP address) may not be connected to, or None if it may.
 
-    IPv4 addresses inside IPv6 ones (mapped, NAT64, 6to4, Teredo) are judged as what they reach.
+    An IPv4 address inside an IPv6 one (mapped, NAT64) is judged as what it reaches. The tunnels
+    6to4 and Teredo are refused: no host is published there, and what they reach is anybody's guess.
     """
     try:
-        ip = ipaddress.ip_address(address)
+        ip = _reached(ipaddress.ip_address(address))
     except ValueError:
         return "is no IP address"
-    for inner in _reached(ip):
-        if dev and inner.is_loopback:
-            continue
-        if not _is_public(inner):
-            return "is not a public address"
-    return None
+    if (dev and ip.is_loopback) or _is_public(ip):
+        return None
+    return "is not a public address"
 
 
 def _encode(params: Params | None) -> str:
@@ -128,19 +126,13 @@ def _encode(params: Params | None) -> str:
 IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def _reached(ip: IP) -> list[IP]:
-    """Every address that a packet to ``ip`` may end at."""
-    if isinstance(ip, ipaddress.IPv4Address):
-        return [ip]
-    if ip.ipv4_mapped is not None:
-        return [ip.ipv4_mapped]
-    if ip in _NAT64:
-        return [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)]
-    if ip.sixtofour is not None:
-        return [ip, ip.sixtofour]
-    if ip.teredo is not None:
-        return [ip, *ip.teredo]
-    return [ip]
+def _reached(ip: IP) -> IP:
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return ip.ipv4_mapped
+        if ip in _NAT64:
+            return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip
 
 
 def _is_public(ip: IP) -> bool:
@@ -148,4 +140,6 @@ def _is_public(ip: IP) -> bool:
         return False
     if isinstance(ip, ipaddress.IPv4Address):
         return ip not in _RELAY_6TO4
+    if ip.sixtofour is not None or ip.teredo is not None:
+        return False
     return ip in _GLOBAL_UNICAST and ip not in _DOCUMENTATION

@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -89,9 +90,16 @@ class Dialer:
     """Opens connections, to addresses that are allowed and no others."""
 
     def __init__(self, *, dev: bool, resolve: Resolve, ca_file: str | None) -> None:
-        self._dev, self._resolve = dev, resolve
-        self.tls = ssl.create_default_context(cafile=ca_file)
-        self.tls.sslsocket_class = MeteredTlsSocket
+        self._dev, self._resolve, self._ca_file = dev, resolve, ca_file
+
+    @cached_property
+    def tls(self) -> ssl.SSLContext:
+        """The system's certificates are trusted, and those of ``ca_file``; read on first use."""
+        context = ssl.create_default_context()
+        if self._ca_file is not None:
+            context.load_verify_locations(self._ca_file)
+        context.sslsocket_class = MeteredTlsSocket
+        return context
 
     def dial(self, host: str, port: int, budget: Budget) -> MeteredSocket:
         """A connected socket. Raises ``BlockedAddress`` if any address of ``host`` is not allowed,

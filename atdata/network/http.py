@@ -229,10 +229,10 @@ class HttpClient:
             raise
 
         def release(reusable: bool) -> None:
+            response.close()  # of the answer only: the connection is ready for another request
             if reusable and not connection.http.is_closed:
                 self._connections.idle.put(connection)
             else:
-                response.close()
                 connection.close()
 
         return Body(response, target.url, str(target), max_bytes, release)
