@@ -1,0 +1,217 @@
+"""The search API as one ASGI application. Composition only: everything is made from its arguments.
+
+Handlers are synchronous and run on the thread pool, each with a database session of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from urllib.parse import urlsplit
+
+import structlog
+from fastapi import FastAPI, Request
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from atdata.protocol.errors import AtdataError, InvalidSyntax, XrpcError, quote
+from atdata.protocol.lexicon import Catalog, builtin_catalog
+from atdata.protocol.syntax import Nsid
+from search_api import openapi
+from search_api.config import SearchConfig
+from search_api.database import Database
+from search_api.follow import Follower
+from search_api.limits import RateLimit
+from search_api.methods import methods
+from search_api.search import Search
+from search_api.text_index import TextIndex
+from search_api.xrpc import (
+    MAX_QUERY_STRING,
+    Method,
+    answer,
+    as_xrpc,
+    error_response,
+    invalid,
+    json_response,
+    parse_params,
+)
+
+VERSION = version("atdata")
+SERVICE_ID = "#atdata_search"
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(
+    database: Database,
+    text_index: TextIndex,
+    config: SearchConfig,
+    registry: CollectorRegistry | None = None,
+) -> FastAPI:
+    """The application. It keeps ``text_index`` up to date while it runs, and closes neither.
+
+    ``registry`` is what ``/metrics`` shows; give the one of the indexer in the same process.
+    """
+    catalog = builtin_catalog()
+    search = Search(database, text_index)
+    follower = Follower(text_index, config.follow_seconds)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        follower.start()
+        yield
+        follower.stop()
+
+    app = FastAPI(
+        title="atdata search",
+        version=VERSION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    answered = methods(search)
+    metrics = _Metrics(registry or CollectorRegistry(), text_index)
+    for method in answered:
+        app.add_api_route(
+            f"/xrpc/{method.nsid}", _endpoint(catalog, method, metrics), methods=["GET", "HEAD"]
+        )
+    _add_service_routes(app, config, follower, metrics, catalog, [m.nsid for m in answered])
+    _add_error_handlers(app)
+    app.add_middleware(RateLimit, config=config)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["GET", "HEAD"],
+        allow_headers=["*"],
+        expose_headers=["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"],
+    )
+    return app
+
+
+class _Metrics:
+    """What this service counts about itself."""
+
+    def __init__(self, registry: CollectorRegistry, text_index: TextIndex) -> None:
+        self.registry = registry
+        self.requests = Counter(
+            "atdata_search_requests",
+            "XRPC requests by method and HTTP status.",
+            ["method", "status"],
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "atdata_search_request_seconds",
+            "Time to answer an XRPC request.",
+            ["method"],
+            registry=registry,
+            buckets=(0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.5, 2, 8),
+        )
+        Gauge(
+            "atdata_search_text_seq", "Last change in the text index.", registry=registry
+        ).set_function(lambda: text_index.seq)
+
+
+def _endpoint(catalog: Catalog, method: Method, metrics: _Metrics) -> Callable[[Request], Response]:
+    def endpoint(request: Request) -> Response:
+        started = time.perf_counter()
+        try:
+            if len(request.scope["query_string"]) > MAX_QUERY_STRING:
+                raise invalid("the query string is too long")
+            pairs = request.query_params.multi_items()
+            response = answer(method.answer(parse_params(catalog, method.nsid, pairs)))
+        except AtdataError as error:
+            response = _error(error, method.not_found)
+        metrics.requests.labels(method.nsid, response.status_code).inc()
+        metrics.seconds.labels(method.nsid).observe(time.perf_counter() - started)
+        return response
+
+    return endpoint
+
+
+def _error(error: AtdataError, not_found: str = "RecordNotFound") -> Response:
+    shown = as_xrpc(error, not_found)
+    if shown.status >= 500:
+        log.error("request.failed", why=str(error), exc_info=error)
+    return error_response(shown)
+
+
+def _add_service_routes(
+    app: FastAPI,
+    config: SearchConfig,
+    follower: Follower,
+    metrics: _Metrics,
+    catalog: Catalog,
+    nsids: list[str],
+) -> None:
+    description = openapi.document(catalog, nsids, VERSION)
+
+    def health() -> Response:
+        if follower.failure is not None:
+            return error_response(
+                XrpcError(503, "ServiceUnavailable", "the text index does not keep up")
+            )
+        return json_response({"version": VERSION})
+
+    def did_document() -> Response:
+        if config.public_url is None:
+            raise HTTPException(404, "this service has no public address")
+        host = urlsplit(config.public_url).netloc.replace(":", "%3A")
+        return json_response(
+            {
+                "@context": ["https://www.w3.org/ns/did/v1"],
+                "id": f"did:web:{host}",
+                "service": [
+                    {
+                        "id": SERVICE_ID,
+                        "type": "AtdataSearchService",
+                        "serviceEndpoint": config.public_url,
+                    }
+                ],
+            }
+        )
+
+    def show_metrics() -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    app.add_api_route("/_health", health, methods=["GET", "HEAD"])
+    app.add_api_route("/.well-known/did.json", did_document, methods=["GET"])
+    app.add_api_route("/metrics", show_metrics, methods=["GET"])
+    app.add_api_route("/openapi.json", lambda: json_response(description), methods=["GET"])
+
+    def other_method(nsid: str) -> Response:
+        try:
+            Nsid.parse(nsid)
+        except InvalidSyntax as error:
+            return error_response(invalid(str(error)))
+        if nsid in nsids:
+            return error_response(XrpcError(405, "MethodNotAllowed", "this is a query: use GET"))
+        message = f"this service does not answer {quote(nsid)}"
+        return error_response(XrpcError(501, "MethodNotImplemented", message))
+
+    app.add_api_route(
+        "/xrpc/{nsid:path}", other_method, methods=["GET", "HEAD", "POST", "PUT", "DELETE"]
+    )
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    names = {404: "NotFound", 405: "MethodNotAllowed"}
+
+    def http_error(_: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        message = str(getattr(error, "detail", "something went wrong on this side"))
+        return error_response(XrpcError(status, names.get(status, "InvalidRequest"), message))
+
+    def any_error(_: Request, __: Exception) -> Response:
+        # Starlette logs the traceback after this answer.
+        return error_response(
+            XrpcError(500, "InternalServerError", "something went wrong on this side")
+        )
+
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(500, any_error)

@@ -1,0 +1,61 @@
+"""The search API's configuration: parsed once into one frozen object.
+
+Every setting can come from the environment as ``ATDATA_SEARCH_<NAME>``; nothing reads the
+environment later.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SearchConfig(BaseSettings):
+    """What the search API needs to know."""
+
+    model_config = SettingsConfigDict(env_prefix="ATDATA_SEARCH_", frozen=True, extra="forbid")
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")
+    db: Path = Field(default=Path("atdata.duckdb"), description="The index's DuckDB file.")
+    text_index: Path | None = Field(
+        default=None,
+        description="Directory of the text index. Default: beside the file, `<db>.text`.",
+    )
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[A-Za-z0-9.:\-\[\]]+$",
+        description="Where clients reach this service: scheme and host, no path. Without it, "
+        "pages name the address that they were asked under, and there is no DID document.",
+    )
+    dev: bool = Field(
+        default=False, description="A network on one's own machine: http and loopback."
+    )
+    query_seconds: float = Field(
+        default=5.0,
+        gt=0,
+        le=60,
+        description="A request that asks the database for longer is stopped.",
+    )
+    follow_seconds: float = Field(
+        default=0.1, gt=0, le=60, description="How often the text index looks for changes."
+    )
+    rate_per_second: float = Field(
+        default=20.0, ge=0, le=100_000, description="Requests per second and client. 0: no limit."
+    )
+    rate_burst: int = Field(
+        default=100, ge=1, le=1_000_000, description="Requests that a client may make at once."
+    )
+    rate_loopback: bool = Field(
+        default=False, description="Limit clients on this machine too. Set it behind a local proxy."
+    )
+    trusted_proxy: bool = Field(
+        default=False,
+        description="Believe X-Forwarded-For from loopback: its last address is the client.",
+    )
+
+    def text_directory(self) -> Path:
+        """Where the text index is."""
+        return self.text_index or self.db.with_name(self.db.name + ".text")

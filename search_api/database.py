@@ -1,0 +1,87 @@
+"""Reading from DuckDB: one cursor, one snapshot and one time bound per request.
+
+The connection comes from outside: that of the writer in the same process, or of a read-only copy.
+A second ``execute`` on one cursor drops the first result, so a session fetches everything at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from atdata.protocol.errors import StoreError
+
+Row = tuple[Any, ...]
+
+
+class QueryTimeout(StoreError):  # noqa: N818
+    """A request asked the database for longer than it may."""
+
+
+class Session:
+    """One consistent view of the database, for one request on one thread."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        self._cursor = cursor
+
+    def rows(self, sql: str, params: Sequence[object] = ()) -> list[Row]:
+        """All rows of one statement. ``params`` are bound, never pasted."""
+        return self._cursor.execute(sql, params).fetchall()
+
+    def row(self, sql: str, params: Sequence[object] = ()) -> Row | None:
+        """The first row, or None."""
+        return self._cursor.execute(sql, params).fetchone()
+
+    def value(self, sql: str, params: Sequence[object] = ()) -> Any:
+        """The first column of the first row. The statement must have one."""
+        row = self.row(sql, params)
+        if row is None:
+            raise StoreError(f"the index's database gave no row for: {sql}")
+        return row[0]
+
+
+class Database:
+    """Gives out sessions on a connection that somebody else owns."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, seconds: float = 5.0) -> None:
+        """``seconds`` bounds each session as a whole."""
+        self._connection = connection
+        self._seconds = seconds
+
+    @contextmanager
+    def session(self, seconds: float | None = None) -> Iterator[Session]:
+        """A read transaction. Raises ``QueryTimeout`` when it takes longer than its bound, and
+        ``StoreError`` when the database cannot answer."""
+        cursor = self._connection.cursor()
+        clock = threading.Timer(seconds or self._seconds, cursor.interrupt)
+        clock.daemon = True
+        clock.start()
+        try:
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
+            yield Session(cursor)
+        except duckdb.InterruptException as error:
+            raise QueryTimeout("the database took too long to answer") from error
+        except duckdb.Error as error:
+            raise StoreError(f"the database cannot answer: {error}") from error
+        finally:
+            clock.cancel()
+            cursor.close()
+
+
+def connect_read_only(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open a published copy of the index. Raises ``StoreError`` if it is none, or is being written
+    by another process."""
+    try:
+        return duckdb.connect(str(path), read_only=True)
+    except duckdb.Error as error:
+        raise StoreError(f"cannot open the index at {path}: {error}") from error
+
+
+def marks(values: Sequence[object]) -> str:
+    """``?, ?, ?`` for an IN list. For keys, an index lookup where a join would be a scan."""
+    return ", ".join("?" * len(values))

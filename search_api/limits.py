@@ -1,0 +1,121 @@
+"""How many requests one client may make: a token bucket each, in bounded memory.
+
+Rule: a client is an address (IPv6: its /64). Clients that have been away longest are forgotten
+first, which can only give them a full bucket again.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from atdata.protocol.errors import XrpcError
+from search_api.config import SearchConfig
+from search_api.xrpc import error_response
+
+MAX_CLIENTS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a client has left after a request: ``remaining`` requests now, and ``reset`` seconds
+    until its bucket is full again."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    reset: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(self.remaining),
+            "RateLimit-Reset": str(self.reset),
+        }
+
+
+class Buckets:
+    """Token buckets by client. ``clock`` gives seconds that only rise."""
+
+    def __init__(
+        self, per_second: float, burst: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rate, self._burst, self._clock = per_second, burst, clock
+        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, client: str) -> Allowance:
+        """Count one request of ``client``."""
+        with self._lock:
+            now = self._clock()
+            level, then = self._levels.pop(client, (float(self._burst), now))
+            level = min(self._burst, level + (now - then) * self._rate)
+            allowed = level >= 1
+            level -= 1 if allowed else 0
+            self._levels[client] = (level, now)
+            if len(self._levels) > MAX_CLIENTS:
+                self._levels.popitem(last=False)
+        reset = math.ceil((self._burst - level) / self._rate)
+        return Allowance(allowed, self._burst, int(level), reset)
+
+
+class RateLimit:
+    """ASGI middleware: counts requests by client, answers 429 above the limit."""
+
+    def __init__(self, app: ASGIApp, config: SearchConfig) -> None:
+        self._app, self._config = app, config
+        self._buckets = Buckets(config.rate_per_second, config.rate_burst)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = client_of(scope, self._config) if scope["type"] == "http" else None
+        if client is None:
+            await self._app(scope, receive, send)
+            return
+        allowance = self._buckets.take(client)
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(allowance.headers)
+            await send(message)
+
+        if allowance.allowed:
+            await self._app(scope, receive, with_headers)
+        else:
+            seconds = math.ceil(1 / self._config.rate_per_second)
+            error = XrpcError(429, "RateLimitExceeded", f"too many requests; wait {seconds} s")
+            response = error_response(error)
+            response.headers["Retry-After"] = str(seconds)
+            await response(scope, receive, with_headers)
+
+
+def client_of(scope: Scope, config: SearchConfig) -> str | None:
+    """Whom to count a request for; None if it is not limited."""
+    if config.rate_per_second == 0:
+        return None
+    peer = _address(scope["client"][0] if scope.get("client") else "")
+    if config.trusted_proxy and (peer is None or peer.is_loopback):
+        forwarded = Headers(scope=scope).get("x-forwarded-for", "")
+        peer = _address(forwarded.rpartition(",")[2].strip()) or peer
+    if peer is None:  # a Unix socket or a test client: this machine
+        return "local" if config.rate_loopback else None
+    if peer.is_loopback and not config.rate_loopback:
+        return None
+    if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is None:
+        return str(ipaddress.IPv6Network((peer, 64), strict=False))
+    return str(peer)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

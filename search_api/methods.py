@@ -1,0 +1,72 @@
+"""The queries that this service answers: one line each, from parameters to a view."""
+
+from __future__ import annotations
+
+from atdata.protocol.errors import NotFound
+from atdata.protocol.namespaces import FOUNDATION
+from atdata.protocol.syntax import AtUri
+from search_api.search import Question, Search
+from search_api.xrpc import Method, Params
+
+SEARCH_DATASETS = f"{FOUNDATION}.searchDatasets"
+FIND_LENSES = f"{FOUNDATION}.findLenses"
+GET_DATASET = f"{FOUNDATION}.getDataset"
+GET_SCHEMA = f"{FOUNDATION}.getSchema"
+
+
+def question(params: Params) -> Question:
+    """The parameters of ``searchDatasets``, page size and cursor aside."""
+    return Question(
+        q=params.text("q") or "",
+        tags=params.texts("tags"),
+        license=params.text("license"),
+        schema=params.uri("schema"),
+        author=params.account("author"),
+        storage=params.text("storage"),
+    )
+
+
+def required_uri(params: Params) -> AtUri:
+    """The ``uri`` that names one record."""
+    uri = params.uri("uri")
+    if uri is None or uri.rkey is None:
+        raise NotFound("the URI names no record")
+    return uri
+
+
+def methods(search: Search) -> tuple[Method, ...]:
+    """All of them."""
+    return (
+        Method(
+            SEARCH_DATASETS,
+            lambda p: search.datasets(question(p), p.integer("limit"), p.text("cursor")),
+        ),
+        Method(GET_DATASET, lambda p: search.dataset(required_uri(p))),
+        Method(
+            f"{FOUNDATION}.listSchemas",
+            lambda p: search.schemas(
+                p.text("q") or "", p.account("author"), p.integer("limit"), p.text("cursor")
+            ),
+        ),
+        Method(GET_SCHEMA, lambda p: search.schema(required_uri(p))),
+        Method(
+            f"{FOUNDATION}.getLatestSchema",
+            lambda p: search.latest_schema(p.text("schemaId") or ""),
+            not_found="SchemaNotFound",
+        ),
+        Method(
+            FIND_LENSES,
+            lambda p: search.lenses(
+                p.uri("source"), p.uri("target"), p.integer("limit"), p.text("cursor")
+            ),
+        ),
+        Method(
+            f"{FOUNDATION}.listTags",
+            lambda p: search.tags(p.text("prefix") or "", p.integer("limit"), p.text("cursor")),
+        ),
+        Method(
+            f"{FOUNDATION}.listLicenses",
+            lambda p: search.licenses(p.integer("limit"), p.text("cursor")),
+        ),
+        Method(f"{FOUNDATION}.getIndexStatus", lambda _: search.status()),
+    )

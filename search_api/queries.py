@@ -1,0 +1,323 @@
+"""SQL to views: one function per question, on one session. Text from outside is bound.
+
+Rule: every statement that shows or counts records joins ``repos`` on active accounts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from atdata.protocol.errors import InvalidSyntax, NotFound, quote
+from atdata.protocol.keys import key_of
+from atdata.protocol.syntax import AtUri, Did, Handle
+from atdata.protocol.versions import SemverKey, semver_key
+from atdata.protocol.views import (
+    Counts,
+    DatasetDetail,
+    DatasetView,
+    DropCount,
+    FieldView,
+    IndexStatus,
+    LatestSchema,
+    LicenseCount,
+    SchemaDetail,
+    SchemaVersion,
+    SchemaView,
+    TagCount,
+)
+from search_api.database import Row, Session, marks
+from search_api.views import (
+    DATASET,
+    FIELD,
+    IDENTITY,
+    SCHEMA,
+    dataset_view,
+    field_view,
+    schema_view,
+    source_status,
+)
+
+MAX_FIELDS = 1_000  # shown of one schema
+MAX_VERSIONS = 10_000  # of one schema family
+Position = tuple[int, int]  # sort_at in microseconds, doc: where a page ended
+
+# --- identifiers ------------------------------------------------------------------------------
+
+
+def did_of(session: Session, identifier: Did | Handle) -> str | None:
+    """The DID that is meant, or None if no account of the index has that verified handle."""
+    if isinstance(identifier, Did):
+        return str(identifier)
+    row = session.row(
+        "SELECT did FROM repos WHERE handle = ? AND handle_verified AND active ORDER BY did",
+        [str(identifier)],
+    )
+    return None if row is None else str(row[0])
+
+
+def repo_of(session: Session, identifier: Did | Handle) -> int | None:
+    """The key of an account's repo; None if the index does not know that handle."""
+    did = did_of(session, identifier)
+    return None if did is None else key_of(did)
+
+
+def key_of_uri(session: Session, uri: AtUri) -> int | None:
+    """The ``doc`` of ``uri``, be there such a record or not; None if its handle is unknown."""
+    did = did_of(session, uri.authority)
+    return None if did is None else key_of(str(replace(uri, authority=Did(did))))
+
+
+# --- datasets ---------------------------------------------------------------------------------
+
+
+def datasets(session: Session, docs: Sequence[int]) -> tuple[DatasetView, ...]:
+    """The visible ones of ``docs``, in that order."""
+    if not docs:
+        return ()
+    rows = session.rows(
+        f"SELECT {IDENTITY}, {DATASET} FROM datasets d JOIN records r ON r.doc = d.doc "  # noqa: S608
+        "JOIN repos p ON p.repo = r.repo AND p.active "
+        f"WHERE d.doc IN ({marks(docs)}) AND r.doc IN ({marks(docs)})",
+        [*docs, *docs],
+    )
+    tags = _tags(session, docs)
+    names = _schema_names(session, [row[-1] for row in rows])
+    views = {row[0]: dataset_view(row, tags[row[0]], names.get(row[-1])) for row in rows}
+    return tuple(views[doc] for doc in docs if doc in views)
+
+
+def dataset(session: Session, uri: AtUri) -> DatasetDetail:
+    """One dataset with its record and schema. Raises ``NotFound``."""
+    doc = key_of_uri(session, uri)
+    found = datasets(session, [] if doc is None else [doc])
+    if doc is None or not found:
+        raise NotFound(f"the index has no dataset {quote(str(uri), 300)}")
+    record, pds = _record(session, doc)
+    schema_doc = session.value("SELECT schema_doc FROM datasets WHERE doc = ?", [doc])
+    schema = next(iter(schemas(session, [schema_doc])), None)
+    return DatasetDetail(
+        dataset=found[0],
+        record=record,
+        pds=pds,
+        schema=schema,
+        schema_record=None if schema is None else _record(session, schema_doc)[0],
+    )
+
+
+def _record(session: Session, doc: int) -> tuple[dict[str, Any], str | None]:
+    row = session.row(
+        "SELECT r.record, p.pds FROM records r JOIN repos p ON p.repo = r.repo AND p.active "
+        "WHERE r.doc = ?",
+        [doc],
+    )
+    if row is None:
+        raise NotFound("the record is gone")
+    return json.loads(row[0]), row[1]
+
+
+def _tags(session: Session, docs: Sequence[int]) -> defaultdict[int, list[str]]:
+    found: defaultdict[int, list[str]] = defaultdict(list)
+    for doc, tag in session.rows(
+        "SELECT doc, tag FROM dataset_tags WHERE doc = ANY($1) ORDER BY doc, position", [list(docs)]
+    ):
+        found[doc].append(tag)
+    return found
+
+
+def _schema_names(session: Session, docs: Iterable[int]) -> dict[int, tuple[str, str]]:
+    keys = sorted(set(docs))
+    if not keys:
+        return {}
+    rows = session.rows(
+        "SELECT s.doc, s.name, s.version FROM schemas s JOIN records r ON r.doc = s.doc "  # noqa: S608
+        "JOIN repos p ON p.repo = r.repo AND p.active "
+        f"WHERE s.doc IN ({marks(keys)}) AND r.doc IN ({marks(keys)})",
+        [*keys, *keys],
+    )
+    return {doc: (name, version) for doc, name, version in rows}
+
+
+# --- schemas ----------------------------------------------------------------------------------
+
+_SCHEMAS = (
+    f"SELECT {IDENTITY}, {SCHEMA} FROM schemas s JOIN records r ON r.doc = s.doc "  # noqa: S608
+    "JOIN repos p ON p.repo = r.repo AND p.active "
+)
+
+
+def schemas(session: Session, docs: Sequence[int]) -> tuple[SchemaView, ...]:
+    """The visible ones of ``docs``, in that order."""
+    if not docs:
+        return ()
+    rows = session.rows(f"{_SCHEMAS} WHERE s.doc IN ({marks(docs)})", docs)
+    views = {row[0]: view for row, view in zip(rows, _with_fields(session, rows), strict=True)}
+    return tuple(views[doc] for doc in docs if doc in views)
+
+
+def schema(session: Session, uri: AtUri) -> SchemaDetail:
+    """One schema with its record. Raises ``NotFound``."""
+    doc = key_of_uri(session, uri)
+    found = schemas(session, [] if doc is None else [doc])
+    if doc is None or not found:
+        raise NotFound(f"the index has no schema {quote(str(uri), 300)}")
+    return SchemaDetail(schema=found[0], record=_record(session, doc)[0])
+
+
+def list_schemas(
+    session: Session, q: str, author: str | None, limit: int, after: Position | None
+) -> list[tuple[Position, SchemaView]]:
+    """Newest first. Every word of ``q`` is in the name, the description or a field's name."""
+    words = q.lower().split()[:32]
+    where = ["true"]
+    params: list[object] = []
+    for word in words:
+        where.append(
+            "(contains(lower(s.name), ?) OR contains(lower(s.description), ?) OR EXISTS ("
+            "FROM schema_fields f WHERE f.doc = s.doc AND contains(lower(f.name), ?)))"
+        )
+        params += [word, word, word]
+    if author is not None:
+        where.append("r.did = ?")
+        params.append(author)
+    rows = newest(session, _SCHEMAS, where, params, limit, after)
+    views = _with_fields(session, rows)
+    return [((row[1], row[0]), view) for row, view in zip(rows, views, strict=True)]
+
+
+def newest(
+    session: Session,
+    select: str,
+    where: Sequence[str],
+    params: Sequence[object],
+    limit: int,
+    after: Position | None,
+) -> list[Row]:
+    """Rows of a SELECT that begins with ``IDENTITY``, newest first, below ``after``."""
+    conditions, values = list(where), list(params)
+    if after is not None:
+        conditions.append("(epoch_us(r.sort_at), r.doc) < (?, ?)")
+        values += after
+    return session.rows(
+        f"{select} WHERE {' AND '.join(conditions)} "
+        "ORDER BY epoch_us(r.sort_at) DESC, r.doc DESC LIMIT ?",
+        [*values, limit],
+    )
+
+
+def latest_schema(session: Session, schema_id: str) -> LatestSchema:
+    """The newest of the schemas whose record key is ``{schema_id}:{semver}`` (``@`` in writers
+    that predate the rule for record keys). Raises ``NotFound``.
+
+    Where several authors have the same family, all its versions count, and of one version the
+    first URI.
+    """
+    rows = session.rows(
+        "SELECT r.uri, r.rkey, r.record FROM schemas s JOIN records r ON r.doc = s.doc "
+        "JOIN repos p ON p.repo = r.repo AND p.active "
+        "WHERE starts_with(r.rkey, ?) OR starts_with(r.rkey, ?) ORDER BY r.uri LIMIT ?",
+        [f"{schema_id}:", f"{schema_id}@", MAX_VERSIONS],
+    )
+    versions = [
+        (key, uri, version, record)
+        for uri, rkey, record in rows
+        if (key := _semver(version := rkey[len(schema_id) + 1 :])) is not None
+    ]
+    if not versions:
+        raise NotFound(f"the index has no schema {quote(schema_id)}")
+    versions.sort(key=lambda found: found[0], reverse=True)
+    _, uri, version, record = versions[0]
+    return LatestSchema(
+        uri=uri,
+        version=version,
+        record=json.loads(record),
+        all_versions=tuple(SchemaVersion(uri, version) for _, uri, version, _ in versions),
+    )
+
+
+def _semver(version: str) -> SemverKey | None:
+    try:
+        return semver_key(version)
+    except InvalidSyntax:
+        return None
+
+
+def _with_fields(session: Session, rows: Sequence[Row]) -> list[SchemaView]:
+    fields: defaultdict[int, list[FieldView]] = defaultdict(list)
+    for row in session.rows(
+        f"SELECT {FIELD} FROM schema_fields f WHERE f.doc = ANY($1) AND f.position < $2 "  # noqa: S608
+        "ORDER BY f.doc, f.position",
+        [[row[0] for row in rows], MAX_FIELDS],
+    ):
+        fields[row[0]].append(field_view(row))
+    return [schema_view(row, fields[row[0]]) for row in rows]
+
+
+# --- counts -----------------------------------------------------------------------------------
+
+_COUNTED = """
+SELECT value, count(*) AS n FROM ({values}) JOIN records r USING (doc)
+JOIN repos p ON p.repo = r.repo AND p.active
+GROUP BY value HAVING $1::BIGINT IS NULL OR (-n, value) > (-$1::BIGINT, $2::VARCHAR)
+ORDER BY n DESC, value LIMIT $3
+"""
+_TAGS = _COUNTED.format(
+    values="SELECT DISTINCT doc, lower(trim(tag)) AS value FROM dataset_tags "
+    "WHERE trim(tag) <> '' AND starts_with(lower(trim(tag)), $4)"
+)
+_LICENSES = _COUNTED.format(
+    values="SELECT doc, coalesce(license_spdx, nullif(trim(license), '')) AS value FROM datasets "
+    "WHERE value IS NOT NULL"
+)
+
+
+def tags(
+    session: Session, prefix: str, limit: int, after: tuple[int, str] | None
+) -> tuple[TagCount, ...]:
+    """Tags (folded) that begin with ``prefix`` (folded), most datasets first, then by text."""
+    count, tag = after or (None, None)
+    rows = session.rows(_TAGS, [count, tag, limit, prefix])
+    return tuple(TagCount(tag, count) for tag, count in rows)
+
+
+def licenses(
+    session: Session, limit: int, after: tuple[int, str] | None
+) -> tuple[LicenseCount, ...]:
+    """Licences, most datasets first, then by text."""
+    count, name = after or (None, None)
+    rows = session.rows(_LICENSES, [count, name, limit])
+    return tuple(LicenseCount(name, count) for name, count in rows)
+
+
+# --- status -----------------------------------------------------------------------------------
+
+
+def status(session: Session, text_changes: int) -> IndexStatus:
+    """What the index holds and where its sources stand."""
+    counted: dict[str, int] = dict(
+        session.rows(
+            "SELECT r.kind, count(*) FROM records r JOIN repos p ON p.repo = r.repo AND p.active "
+            "GROUP BY r.kind"
+        )
+    )
+    sources = session.rows(
+        "SELECT url, cursor, epoch_us(event_time), epoch_us(seen_at) FROM sources ORDER BY url"
+    )
+    drops = session.rows("SELECT reason, count FROM drops ORDER BY count DESC, reason")
+    return IndexStatus(
+        sources=tuple(source_status(row) for row in sources),
+        counts=Counts(
+            datasets=counted.get("dataset", 0),
+            schemas=counted.get("schema", 0),
+            lenses=counted.get("lens", 0),
+            labels=counted.get("label", 0),
+            repos=session.value("SELECT count(*) FROM repos WHERE active"),
+        ),
+        drops=tuple(DropCount(reason, count) for reason, count in drops),
+        quarantined=session.value("SELECT count(*) FROM quarantine"),
+        changes=session.value("SELECT coalesce(max(seq), 0) FROM changes"),
+        text_changes=max(0, text_changes),
+    )

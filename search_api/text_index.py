@@ -1,0 +1,223 @@
+"""Full-text search over datasets: a tantivy index beside the database, derived from it.
+
+Rule: it is never the truth. It holds the last change that it has seen in the same commit as the
+documents; whatever it cannot vouch for (missing, corrupt, of another version, ahead of the database
+or of another one) it throws away and builds anew.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import tantivy
+from tantivy import Query, Searcher
+
+from atdata.protocol.errors import StoreError
+from search_api import corpus
+from search_api.database import Database, Session
+from search_api.text_query import (
+    VERSION,
+    DatasetQuery,
+    Rank,
+    below,
+    both,
+    build_schema,
+    document,
+    equal,
+    filters,
+    marker,
+    tiers,
+)
+
+BATCH = 5_000  # changes or documents at a time
+CATCH_UP_SECONDS = 60.0
+REBUILD_SECONDS = 3_600.0
+WRITER_BYTES = 64_000_000
+MAX_TIES = 10_000  # hits of one millisecond whose keys end in the same 21 bits
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """One page of hits in rank order, and the exact number of all."""
+
+    ranks: tuple[Rank, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The last change in the index; ``seq`` −1 where it can vouch for nothing."""
+
+    seq: int
+    doc: int
+
+
+_NOTHING = _Held(-1, 0)
+
+
+class TextIndex:
+    """Searches what ``catch_up`` has brought in. One process at a time, any number of threads."""
+
+    def __init__(self, directory: Path, database: Database) -> None:
+        """Opens the index at ``directory``, or makes it; ``catch_up`` then fills it.
+
+        Raises ``StoreError`` if the directory cannot be used, or another process uses it.
+        """
+        self._directory = directory
+        self._database = database
+        self._schema = build_schema()
+        self._catching_up = threading.Lock()
+        try:
+            self._open()
+        except (ValueError, OSError) as error:
+            self._start_anew(error)
+
+    @property
+    def seq(self) -> int:
+        """The last change that searches see; −1 before the first ``catch_up``."""
+        return self._held.seq
+
+    def close(self) -> None:
+        """Give the directory free for another process. Nothing else may be called afterwards."""
+        with self._catching_up:
+            self._writer.wait_merging_threads()
+
+    # --- keeping up -------------------------------------------------------------------------
+
+    def catch_up(self) -> int:
+        """Bring in everything that is committed to the database. Returns the number of changes,
+        or of datasets where the index had to be built anew."""
+        with self._catching_up:
+            done = 0
+            while (count := self._step()) > 0:
+                done += count
+            return done
+
+    def _step(self) -> int:
+        with self._database.session(CATCH_UP_SECONDS) as session:
+            if not corpus.vouches(session, self._held.seq, self._held.doc):
+                return self._rebuild()
+            changes = corpus.changes_after(session, self._held.seq, BATCH)
+            docs = corpus.affected(session, [doc for _, doc in changes])
+            for start in range(0, len(docs), BATCH):
+                chunk = docs[start : start + BATCH]
+                for doc in chunk:
+                    self._writer.delete_documents_by_term("doc", doc)
+                self._add(session, chunk)
+        if changes:
+            self._commit(*changes[-1])
+        return len(changes)
+
+    def _rebuild(self) -> int:
+        """Everything anew, from one snapshot, under the marker of its last change."""
+        log.info("text_index.rebuild", directory=str(self._directory), held=self._held.seq)
+        count, last = 0, -1
+        self._writer.delete_all_documents()
+        with self._database.session(REBUILD_SECONDS) as session:
+            change = corpus.last_change(session)
+            while docs := corpus.dataset_keys(session, last, BATCH):
+                count += self._add(session, docs)
+                last = docs[-1]
+        self._commit(*change)
+        return count
+
+    def _add(self, session: Session, docs: Sequence[int]) -> int:
+        found = corpus.texts(session, docs)
+        for text in found:
+            self._writer.add_document(document(text))
+        return len(found)
+
+    def _commit(self, seq: int, doc: int) -> None:
+        self._writer.delete_documents_by_term("marker", "held")
+        self._writer.add_document(marker(seq, doc))
+        self._writer.commit()
+        self._index.reload()
+        self._searcher = self._index.searcher()
+        self._held = _Held(seq, doc)
+
+    # --- opening ----------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._index = tantivy.Index(self._schema, path=str(self._directory))
+        self._writer = self._index.writer(WRITER_BYTES, 1)
+        self._searcher = self._index.searcher()
+        self._held = self._read_marker()
+
+    def _read_marker(self) -> _Held:
+        found = self._searcher.search(Query.term_query(self._schema, "marker", "held"), limit=1)
+        if not found.hits:
+            return _NOTHING
+        held = self._searcher.doc(found.hits[0][1])
+        if held.get_first("version") != VERSION:
+            return _NOTHING
+        return _Held(int(held.get_first("seq") or 0), int(held.get_first("last") or 0))
+
+    def _start_anew(self, cause: Exception) -> None:
+        """Files that are no usable index are thrown away; a lock is somebody's."""
+        if "lock" in str(cause).lower():
+            raise StoreError(f"the text index at {self._directory} is in use: {cause}") from cause
+        log.warning("text_index.unusable", directory=str(self._directory), why=str(cause))
+        try:
+            shutil.rmtree(self._directory)
+            self._open()
+        except (ValueError, OSError) as error:
+            raise StoreError(f"cannot make a text index at {self._directory}: {error}") from error
+
+    # --- searching --------------------------------------------------------------------------
+
+    def search(self, query: DatasetQuery, limit: int, after: Rank | None = None) -> Hits:
+        """The ``limit`` best hits below ``after``, and how many hits there are in all."""
+        searcher = self._searcher
+        wanted = filters(self._schema, query)
+        levels = tiers(self._schema, query.q)
+        ranks: list[Rank] = []
+        for tier, level in enumerate(levels):
+            if len(ranks) == limit:
+                break
+            if after is None or tier >= after.tier:
+                conditions = [*wanted, level]
+                if after is not None and tier == after.tier:
+                    conditions.append(below(self._schema, after))
+                inside = both(conditions, without=levels[:tier])
+                ranks += self._page(searcher, tier, inside, limit - len(ranks))
+        everything = both([*wanted, levels[-1]])
+        return Hits(tuple(ranks), _count(searcher, everything))
+
+    def counts(self, query: DatasetQuery, field: str, size: int) -> list[tuple[str, int]]:
+        """The ``size`` most frequent values of ``field`` (``tag``, ``license``) over all hits."""
+        everything = both([*filters(self._schema, query), tiers(self._schema, query.q)[-1]])
+        terms = {"terms": {"field": f"{field}_label", "size": size}}
+        buckets = self._searcher.aggregate(everything, {"counts": terms})["counts"]["buckets"]
+        return [(str(bucket["key"]), int(bucket["doc_count"])) for bucket in buckets]
+
+    def _page(self, searcher: Searcher, tier: int, inside: Query, room: int) -> list[Rank]:
+        found = self._ranks(searcher, tier, inside, room)
+        if len(found) < room:
+            return found
+        # The cut may fall among hits of equal order, which tantivy returns in no lasting order.
+        last = found[-1].order
+        tied = both([inside, equal(self._schema, "order", last)])
+        kept = [rank for rank in found if rank.order > last]
+        return (kept + self._ranks(searcher, tier, tied, MAX_TIES))[:room]
+
+    def _ranks(self, searcher: Searcher, tier: int, inside: Query, room: int) -> list[Rank]:
+        hits = searcher.search(inside, limit=room, count=False, order_by_field="order").hits
+        docs = searcher.fast_field_values("doc", [address for _, address in hits])
+        ranks = [
+            Rank(tier, int(order), int(doc or 0))
+            for (order, _), doc in zip(hits, docs, strict=True)
+        ]
+        return sorted(ranks, key=lambda rank: (rank.order, rank.doc), reverse=True)
+
+
+def _count(searcher: Searcher, query: Query) -> int:
+    # `count` is missing from the package's type stubs.
+    return int(searcher.search(query, limit=1, count=True).count)  # type: ignore[attr-defined]

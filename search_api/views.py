@@ -1,0 +1,143 @@
+"""Rows of the database as views. Pure; the column lists stand beside the functions that read them.
+
+Rule: a handle is shown only if it was verified both ways; otherwise it is ``handle.invalid``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from atdata.protocol.views import (
+    CodeRefView,
+    DatasetView,
+    FieldView,
+    LensView,
+    SchemaView,
+    SizeView,
+    SourceStatus,
+)
+from search_api.database import Row
+
+# What every view of a record begins with. ``r`` is records, ``p`` repos.
+IDENTITY = (
+    "r.doc, epoch_us(r.sort_at), r.uri, r.cid, r.did, epoch_us(r.indexed_at), r.created_at, "
+    "CASE WHEN p.handle_verified THEN p.handle WHEN p.handle IS NOT NULL THEN 'handle.invalid' END"
+)
+DATASET = (
+    "d.name, d.description, d.schema_uri, d.license, d.license_spdx, d.storage_kind, "
+    "d.samples, d.bytes, d.shards, d.schema_doc"
+)
+SCHEMA = "s.name, s.version, s.description"
+FIELD = "f.doc, f.name, f.kind, f.optional, f.dtype, f.shape, f.items, f.description"
+LENS = "l.name, l.description, l.source_uri, l.target_uri, l.language, l.getter_code, l.putter_code"
+
+
+def timestamp(microseconds: int) -> str:
+    """RFC 3339 in UTC with milliseconds, as the protocol writes it."""
+    moment = datetime.fromtimestamp(microseconds // 1_000_000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds // 1_000 % 1_000:03d}Z"
+
+
+def dataset_view(row: Row, tags: Sequence[str], schema: tuple[str, str] | None) -> DatasetView:
+    """``IDENTITY`` and ``DATASET``; ``schema`` is its name and version, if it is visible."""
+    _, _, uri, cid, did, indexed_us, created_at, handle, *rest = row
+    name, description, schema_uri, written, spdx, storage_kind, *size, _ = rest
+    return DatasetView(
+        uri=uri,
+        cid=cid,
+        did=did,
+        handle=handle,
+        indexed_at=timestamp(indexed_us),
+        created_at=created_at,
+        name=name,
+        description=description,
+        schema_uri=schema_uri,
+        schema_name=schema[0] if schema else None,
+        schema_version=schema[1] if schema else None,
+        license=written,
+        license_spdx=spdx,
+        storage_kind=storage_kind,
+        size=SizeView(*size),
+        tags=tuple(tags),
+    )
+
+
+def schema_view(row: Row, fields: Sequence[FieldView]) -> SchemaView:
+    """``IDENTITY`` and ``SCHEMA``."""
+    _, _, uri, cid, did, indexed_us, created_at, handle, name, version, description = row
+    return SchemaView(
+        uri=uri,
+        cid=cid,
+        did=did,
+        handle=handle,
+        indexed_at=timestamp(indexed_us),
+        created_at=created_at,
+        name=name,
+        version=version,
+        description=description,
+        fields=tuple(fields),
+    )
+
+
+def field_view(row: Row) -> FieldView:
+    """``FIELD``."""
+    _, name, kind, optional, dtype, shape, items, description = row
+    dimensions = json.loads(shape) if shape is not None else None
+    return FieldView(
+        name=name,
+        kind=kind,
+        optional=optional,
+        dtype=dtype,
+        shape=tuple(dimensions) if dimensions is not None else None,
+        items=items,
+        description=description,
+    )
+
+
+def lens_view(row: Row) -> LensView:
+    """``IDENTITY`` and ``LENS``."""
+    _, _, uri, cid, did, indexed_us, created_at, handle, *rest = row
+    name, description, source, target, language, getter, putter = rest
+    return LensView(
+        uri=uri,
+        cid=cid,
+        did=did,
+        handle=handle,
+        indexed_at=timestamp(indexed_us),
+        created_at=created_at,
+        name=name,
+        description=description,
+        source_schema=source,
+        target_schema=target,
+        language=language,
+        getter_code=_code(getter),
+        putter_code=_code(putter),
+    )
+
+
+def source_status(row: Row) -> SourceStatus:
+    """url, cursor, microseconds of ``event_time`` and ``seen_at``."""
+    url, cursor, event_us, seen_us = row
+    lag = None if event_us is None or seen_us is None else max(0, seen_us - event_us) // 1_000_000
+    return SourceStatus(
+        url=url,
+        cursor=cursor,
+        last_event_at=None if event_us is None else timestamp(event_us),
+        lag_seconds=lag,
+    )
+
+
+def _code(text: str | None) -> CodeRefView | None:
+    if text is None:
+        return None
+    code: dict[str, Any] = json.loads(text)
+    return CodeRefView(
+        repository=code["repository"],
+        commit=code["commit"],
+        path=code["path"],
+        branch=code.get("branch"),
+        language=code.get("language"),
+    )

@@ -1,0 +1,74 @@
+"""How text becomes search words, the same way for what is indexed and for what is asked.
+
+Any Unicode text gives words or no words, never an error. Accents and case do not count, each Han,
+Kana or Thai character is a word of its own, and compounds are found by their parts and as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+MAX_QUERY_WORDS = 32
+MAX_WORD = 64  # characters; longer ones are cut, on both sides alike
+
+_ASCII_WORD = re.compile(r"[0-9a-z]+")
+_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+# Scripts written without spaces: Thai to Lao, Kana, Han and its outer planes.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+
+
+def normal(text: str) -> str:
+    """``text`` without differences of case, accents and compatibility forms."""
+    if text.isascii():
+        return text.lower()
+    apart = unicodedata.normalize("NFKD", text).casefold()
+    bare = "".join(char for char in apart if not unicodedata.combining(char))
+    return unicodedata.normalize("NFKC", bare)
+
+
+def query_words(text: str) -> list[str]:
+    """The words that a query asks for, in order, at most ``MAX_QUERY_WORDS``."""
+    return [word[:MAX_WORD] for word in _words(normal(text))][:MAX_QUERY_WORDS]
+
+
+def index_words(text: str) -> list[str]:
+    """The words under which a text can be found: those of ``query_words``, and for a compound
+    (``CIFAR-10``, ``ImageSample``, ``bounding_box``) its parts and their joined whole."""
+    found: list[str] = []
+    for chunk in text.split():
+        words = list(_words(normal(chunk)))
+        found += words
+        if len(words) > 1 and not _UNSPACED.search(chunk):
+            found.append("".join(words))
+        parts = [part.lower() for part in _PARTS.findall(chunk)]
+        found += (part for part in parts if part not in words)
+    return [word[:MAX_WORD] for word in found]
+
+
+def exact_form(text: str) -> str:
+    """What two names have in common that differ only in case, accents, spacing or punctuation."""
+    return " ".join(word[:MAX_WORD] for word in _words(normal(text)))[:500]
+
+
+def _words(text: str) -> Iterator[str]:
+    if text.isascii():
+        yield from _ASCII_WORD.findall(text)
+        return
+    start = None
+    for at, char in enumerate(text):
+        kind = unicodedata.category(char)
+        alone = kind == "So" or _UNSPACED.match(char) is not None
+        inside = kind[0] in "LNM" and not alone
+        if not inside and start is not None:
+            yield text[start:at]
+            start = None
+        if alone and kind[0] in "LNS":
+            yield char
+        elif inside and start is None:
+            start = at
+    if start is not None:
+        yield text[start:]
