@@ -70,6 +70,11 @@ class Batch:
         self.quarantine: list[tuple[Drop, int]] = []
         self.positions: dict[str, Position] = {}
 
+    @property
+    def has_effects(self) -> bool:
+        """Whether anything but cursors would be written."""
+        return bool(self.docs or self.repos or self.purged or self.drops)
+
     def repo(self, did: str) -> RepoState | None:
         """The state that ``did`` has after what is in this batch so far; None if not tracked."""
         return self.repos.get(did) or self._stored(did)

@@ -1,0 +1,77 @@
+"""What the indexer is told: parsed once, at the composition root, into one frozen object.
+
+Every value can come from the environment (``ATDATA_INDEXER_…``) or from the caller. Nothing in the
+indexer reads the environment later. Every limit of invariant 8 that can sensibly be set is here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from indexer.subscribe import source_url
+
+Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class IndexerConfig(BaseSettings):
+    """Sizes are bytes, times are seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="ATDATA_INDEXER_", frozen=True, extra="forbid")
+
+    sources: tuple[str, ...] = ()
+    """Firehoses: ``wss://host[/prefix]``, without the path of the method."""
+
+    db: Path = Path("index.duckdb")
+    """The DuckDB file; its directory must exist."""
+
+    plc: str = "https://plc.directory"
+    """The PLC directory that did:plc is resolved through."""
+
+    dev: bool = False
+    """Allow http, ws and loopback addresses, for a network on one's own machine."""
+
+    start: Literal["oldest", "live"] = "oldest"
+    """Where a source that is new begins: with the oldest event that it keeps, or with the next."""
+
+    batch_events: Positive = 1_000
+    """At most this many frames in one transaction."""
+
+    queue_frames: Positive = 10_000
+    """At most this many frames wait; then the sources are not read."""
+
+    queue_bytes: Positive = 64_000_000
+    """At most this many bytes of frames wait."""
+
+    flush_seconds: Seconds = 1.0
+    """The cursor is written at least this often while only noise passes."""
+
+    identity_threads: Positive = 8
+    """Identities are resolved, and commits verified, in this many threads."""
+
+    quarantine_rows: Positive = 10_000
+    quarantine_bytes: Positive = 256_000_000
+
+    memory_limit: str = "1GB"
+    """DuckDB's, in its own spelling."""
+
+    threads: Positive = 2
+    """DuckDB's."""
+
+    ping_seconds: Seconds = 20.0
+    """A source that neither sends nor answers a ping for twice this long is connected to anew."""
+
+    backoff_seconds: Seconds = 0.5
+    """The first delay before connecting again; it doubles up to ``backoff_max_seconds``."""
+
+    backoff_max_seconds: Seconds = 60.0
+
+    @field_validator("sources")
+    @classmethod
+    def _normal(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
+        """One spelling per source, since the URL is its key."""
+        return tuple(dict.fromkeys(source_url(url) for url in sources))

@@ -1,0 +1,215 @@
+"""What an event does to the index: given its proof and the repo's state, the effects on a batch.
+
+Pure. Rules protected here: only what a proof vouches for changes a repo (invariant 2; an account's
+visibility is the source's own say, guarded by its seq); ``rev`` rises per repo, so that duplicates
+and a second source change nothing (invariant 3); a repo that missed something is marked
+desynchronised (invariant 4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from atdata.protocol.cid import Cid
+from atdata.protocol.errors import InvalidCbor, InvalidRecord
+from atdata.protocol.namespaces import kind_of
+from indexer import events
+from indexer.batch import Batch, RepoState, SyncState
+from indexer.drops import Drop, DropReason
+from indexer.rows import Envelope, rows_of, uri_of
+from indexer.tables import key_of
+from indexer.verify import Chain, Head, Rejected, VerifiedCommit, VerifiedOp, chain
+
+DELETED = "deleted"
+
+# The bytes of these are not kept: a later commit of the repo, which we hold, says more.
+_NOT_KEPT = frozenset({DropReason.STALE_REV})
+
+
+Proof = VerifiedCommit | Head | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Who a repo is now. ``handle`` is None unless verified both ways; ``claimed`` is what the
+    DID document says."""
+
+    pds: str | None
+    handle: str | None
+    claimed: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an event comes from: source URL, seq, the whole frame, and when it was received, in
+    microseconds since 1970."""
+
+    source: str
+    seq: int | None
+    frame: bytes
+    at: int
+
+
+def reject(batch: Batch, origin: Origin, did: str, reason: DropReason, detail: str) -> None:
+    """One named drop, its bytes kept."""
+    drop = Drop(reason, detail, origin.source, origin.seq, did, origin.frame)
+    batch.drop(drop, origin.at, keep=reason not in _NOT_KEPT)
+
+
+def on_commit(
+    batch: Batch, event: events.Commit, proof: Proof, profile: Profile | None, origin: Origin
+) -> None:
+    """``#commit``: apply what was proved, or say why not."""
+    if isinstance(proof, Rejected):
+        _on_rejected(batch, event.did, proof, origin)
+    elif isinstance(proof, VerifiedCommit):
+        _on_verified(batch, proof, profile, origin)
+
+
+def on_sync(batch: Batch, event: events.Sync, proof: Proof, origin: Origin) -> None:
+    """``#sync``: the repo is elsewhere now; only its whole contents could tell what changed."""
+    if isinstance(proof, Rejected):
+        _on_rejected(batch, event.did, proof, origin)
+    elif isinstance(proof, Head):
+        state = batch.repo(event.did)
+        if state is None or (state.rev is not None and proof.rev <= state.rev):
+            return
+        same = state.data_cid == str(proof.data)
+        batch.set_repo(replace(state, rev=str(proof.rev)) if same else _desynchronized(state))
+
+
+def on_identity(batch: Batch, event: events.Identity, profile: Profile | None) -> None:
+    """``#identity``: handle and PDS as the directory has them now."""
+    state = batch.repo(event.did)
+    if state is not None and profile is not None:
+        batch.set_repo(_with_profile(state, profile))
+
+
+def on_account(batch: Batch, event: events.Account, origin: Origin) -> None:
+    """``#account``: visibility follows ``active``, never ``status``; ``deleted`` purges."""
+    state = batch.repo(event.did)
+    if state is None or event.seq <= state.account_seq.get(origin.source, 0):
+        return
+    state = replace(
+        state,
+        active=event.active,
+        status=event.status,
+        account_seq={**state.account_seq, origin.source: event.seq},
+    )
+    if not event.active and event.status == DELETED:
+        # The rev stays: a slower source may still bring commits from before the deletion.
+        batch.purge(event.did)
+        state = replace(state, data_cid=None, sync_state=SyncState.NEW)
+    batch.set_repo(state)
+
+
+def _on_rejected(batch: Batch, did: str, rejected: Rejected, origin: Origin) -> None:
+    reject(batch, origin, did, rejected.reason, rejected.detail)
+    state = batch.repo(did)
+    if state is None:
+        return
+    newer = rejected.head is not None and (state.rev is None or rejected.head.rev > state.rev)
+    if (rejected.desynchronizes and newer) or rejected.reason is DropReason.IDENTITY_UNAVAILABLE:
+        batch.set_repo(_desynchronized(state))
+
+
+def _on_verified(
+    batch: Batch, commit: VerifiedCommit, profile: Profile | None, origin: Origin
+) -> None:
+    state = batch.repo(commit.did)
+    ops = [op for op in commit.ops if kind_of(op.collection) is not None]
+    if state is None:
+        if all(op.record is None for op in ops):
+            return  # it mentioned a collection, but has nothing of ours
+        state = RepoState(commit.did)
+        state = state if profile is None else _with_profile(state, profile)
+    if state.status == DELETED and not state.active:
+        reject(batch, origin, commit.did, DropReason.INACTIVE_ACCOUNT, "the account is deleted")
+        return
+    following = _following(state, commit)
+    if isinstance(following, DropReason):
+        reject(batch, origin, commit.did, following, f"rev {commit.rev}, held is {state.rev}")
+    elif following is not None:
+        batch.set_repo(following)
+        _apply(batch, commit, ops, origin)
+
+
+def _following(state: RepoState, commit: VerifiedCommit) -> RepoState | DropReason | None:
+    """The repo's state after ``commit``; None if it is the very commit that we hold.
+
+    A commit after a gap is still applied: each of its ops is proved by the signed tree. Only what
+    was missed before it is missing, and the repo is marked so.
+    """
+    if state.rev is not None and state.data_cid is None and commit.rev <= state.rev:
+        return DropReason.STALE_REV
+    data = None if state.data_cid is None else Cid.parse(state.data_cid)
+    match chain(commit, state.rev, data):
+        case Chain.DUPLICATE:
+            return None
+        case Chain.STALE:
+            return DropReason.STALE_REV
+        case Chain.FORKED:
+            return DropReason.FORKED_REV
+        case Chain.FIRST:
+            # Without a tree before it, the commit is the whole repo.
+            whole = commit.prev_data is None
+            sync = SyncState.SYNCED if whole else SyncState.NEW
+        case Chain.CONTINUES:
+            sync = state.sync_state
+        case Chain.BROKEN:
+            sync = SyncState.DESYNCHRONIZED
+    return replace(state, rev=str(commit.rev), data_cid=str(commit.data), sync_state=sync)
+
+
+def _apply(batch: Batch, commit: VerifiedCommit, ops: list[VerifiedOp], origin: Origin) -> None:
+    """Each record on its own: one that is not valid leaves its siblings alone."""
+    kept: set[DropReason] = set()
+    for op in ops:
+        refusal = None if op.record is None else _put(batch, commit, op, op.record, origin)
+        if op.record is not None and refusal is None:
+            continue
+        # A delete; or an invalid version, and what stood here is not what the author says now.
+        batch.delete(commit.did, key_of(uri_of(commit.did, op.collection, op.rkey)))
+        if refusal is not None:
+            drop = Drop(*refusal, origin.source, origin.seq, commit.did, origin.frame)
+            batch.drop(drop, origin.at, keep=drop.reason not in kept)
+            kept.add(drop.reason)
+
+
+def _put(
+    batch: Batch, commit: VerifiedCommit, op: VerifiedOp, record: bytes, origin: Origin
+) -> tuple[DropReason, str] | None:
+    """Store one version of a record; or why it can't be."""
+    path = f"{op.collection}/{op.rkey}"
+    if len(record) > events.MAX_RECORD:
+        detail = f"{path}: {len(record)} bytes, at most {events.MAX_RECORD} are allowed"
+        return DropReason.OVERSIZED_RECORD, detail
+    envelope = Envelope(
+        did=commit.did,
+        collection=op.collection,
+        rkey=op.rkey,
+        cid=str(op.cid),
+        rev=str(commit.rev),
+        indexed_at=origin.at,
+    )
+    try:
+        batch.put(rows_of(envelope, record))
+    except InvalidCbor as error:
+        return DropReason.INVALID_RECORD_CBOR, f"{path}: {error}"
+    except InvalidRecord as error:
+        return DropReason.INVALID_RECORD, f"{path}: {error}"
+    return None
+
+
+def _desynchronized(state: RepoState) -> RepoState:
+    return replace(state, sync_state=SyncState.DESYNCHRONIZED)
+
+
+def _with_profile(state: RepoState, profile: Profile) -> RepoState:
+    """An unverified handle is kept as a claim; ``handle_verified`` says whether to show it."""
+    return replace(
+        state,
+        handle=profile.handle or profile.claimed,
+        handle_verified=profile.handle is not None,
+        pds=profile.pds,
+    )

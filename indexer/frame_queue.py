@@ -1,0 +1,70 @@
+"""The bounded queue between the sources and the one writer: frames, in order of arrival.
+
+The rule protected here is invariant 8: when the writer is slower than the network, the sockets are
+not read, and memory is bounded by frames and by bytes (a legal frame may have 5 MB).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message of a source. ``connection`` counts the source's connections; ``at`` is
+    microseconds since 1970. ``oversized``: it was refused unread, ``frame`` is empty."""
+
+    source: str
+    connection: int
+    frame: bytes
+    at: int
+    oversized: bool = False
+
+
+class FrameQueue:
+    """Of one event loop. Several writers, one reader."""
+
+    def __init__(self, *, max_frames: int, max_bytes: int) -> None:
+        self._max_frames = max_frames
+        self._max_bytes = max_bytes
+        self._items: deque[Received] = deque()
+        self._bytes = 0
+        self._changed = asyncio.Condition()
+
+    @property
+    def frames(self) -> int:
+        """How many frames wait."""
+        return len(self._items)
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes of frames wait."""
+        return self._bytes
+
+    async def put(self, item: Received) -> None:
+        """Waits for room. One frame always fits into an empty queue."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._has_room(len(item.frame)))
+            self._items.append(item)
+            self._bytes += len(item.frame)
+            self._changed.notify_all()
+
+    async def take(self, limit: int, timeout: float) -> list[Received]:
+        """Whatever waits, at most ``limit``; waits ``timeout`` seconds for the first."""
+        async with self._changed:
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._changed.wait_for(lambda: bool(self._items))
+            except TimeoutError:
+                return []
+            taken = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
+            self._bytes -= sum(len(item.frame) for item in taken)
+            self._changed.notify_all()
+            return taken
+
+    def _has_room(self, size: int) -> bool:
+        if not self._items:
+            return True
+        return len(self._items) < self._max_frames and self._bytes + size <= self._max_bytes

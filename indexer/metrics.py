@@ -1,0 +1,53 @@
+"""What the indexer counts, as Prometheus metrics in a registry that the caller owns."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Metrics:
+    """One per indexer. Seconds and plain counts; labels are our own enums and sources."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        prefix = "atdata_indexer"
+        self.frames = Counter(f"{prefix}_frames", "Frames received", ["source"], registry=registry)
+        self.screened = Counter(
+            f"{prefix}_screened", "Frames that could not matter", registry=registry
+        )
+        self.events = Counter(
+            f"{prefix}_events", "Events that were looked at, by kind", ["kind"], registry=registry
+        )
+        self.verified = Counter(
+            f"{prefix}_verified", "Commits whose proof was complete", registry=registry
+        )
+        self.drops = Counter(
+            f"{prefix}_drops", "Not indexed, by reason", ["reason"], registry=registry
+        )
+        self.changes = Counter(
+            f"{prefix}_changes", "Records put, deleted, hidden or shown", registry=registry
+        )
+        self.queue_frames = Gauge(
+            f"{prefix}_queue_frames", "Frames that wait for the writer", registry=registry
+        )
+        self.queue_bytes = Gauge(
+            f"{prefix}_queue_bytes", "Bytes of frames that wait for the writer", registry=registry
+        )
+        self.repos = Gauge(f"{prefix}_repos", "Tracked repos", registry=registry)
+        self.cursor = Gauge(
+            f"{prefix}_cursor", "Low watermark of the source", ["source"], registry=registry
+        )
+        self.lag_seconds = Gauge(
+            f"{prefix}_lag_seconds",
+            "Age of the newest event at receipt",
+            ["source"],
+            registry=registry,
+        )
+        self.connected = Gauge(
+            f"{prefix}_connected", "1 while the source is connected", ["source"], registry=registry
+        )
+        self.batch_seconds = Histogram(
+            f"{prefix}_batch_seconds", "From a run of frames to durable", registry=registry
+        )
+        self.write_seconds = Histogram(
+            f"{prefix}_write_seconds", "The transaction alone", registry=registry
+        )

@@ -1,0 +1,227 @@
+"""The indexer: sources, queue, and the one writer, run until told to stop.
+
+Rules protected here: everything in flight is either durable or will be sent again; the writer works
+in its own thread, so that sockets are answered while it verifies and writes; our own corruption
+ends the run with ``StoreError``, bad upstream data never does (invariant 7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import duckdb
+import structlog
+from prometheus_client import CollectorRegistry
+
+from atdata.network.identity import Resolver
+from indexer.config import IndexerConfig
+from indexer.frame_queue import FrameQueue, Received
+from indexer.metrics import Metrics
+from indexer.processor import Outcome, Processor
+from indexer.proofs import Prover
+from indexer.quarantine import QuarantineLimits
+from indexer.store import Store
+from indexer.subscribe import Link, Patience, Subscription
+
+Result = TypeVar("Result")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """One firehose as it is now. ``cursor`` is durable; times are microseconds since 1970;
+    ``halted_because`` is None while it is followed."""
+
+    url: str
+    link: Link
+    connections: int
+    cursor: int | None
+    event_time: int | None
+    seen_at: int | None
+    halted_because: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexerStatus:
+    """What the indexer is doing: sources, the queue before the writer, and what is stored."""
+
+    sources: tuple[SourceState, ...]
+    queue_frames: int
+    queue_bytes: int
+    repos: int
+    changes: int
+    quarantined: int
+    drops: dict[str, int]
+
+
+def microseconds() -> int:
+    """The system's clock, in microseconds since 1970."""
+    return time.time_ns() // 1_000
+
+
+class Indexer:
+    """Give it a connection that nothing else writes through; ``run`` it in an event loop.
+
+    ``clock`` gives microseconds since 1970. ``registry`` is where its metrics appear.
+    """
+
+    def __init__(
+        self,
+        config: IndexerConfig,
+        connection: duckdb.DuckDBPyConnection,
+        resolver: Resolver,
+        *,
+        registry: CollectorRegistry | None = None,
+        clock: Callable[[], int] = microseconds,
+    ) -> None:
+        self._config = config
+        self._metrics = Metrics(CollectorRegistry() if registry is None else registry)
+        limits = QuarantineLimits(rows=config.quarantine_rows, bytes=config.quarantine_bytes)
+        self._store = Store(connection, limits=limits)
+        self._provers = ThreadPoolExecutor(config.identity_threads, "prove")
+        self._writer = ThreadPoolExecutor(1, "write")
+        prover = Prover(resolver, clock)
+        self._processor = Processor(self._store, prover, self._provers, self._metrics)
+        self._queue = FrameQueue(max_frames=config.queue_frames, max_bytes=config.queue_bytes)
+        self._subscriptions = {url: self._subscription(url, clock) for url in config.sources}
+        self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def run(self) -> None:
+        """Follow all sources until ``stop``. Once only. Raises ``StoreError`` when the database
+        fails; what was not written by then is sent again at the next start."""
+        self._loop = asyncio.get_running_loop()
+        receivers = [asyncio.create_task(s.run()) for s in self._subscriptions.values()]
+        for receiver in receivers:
+            receiver.add_done_callback(self._on_receiver_done)
+        try:
+            await self._write_until_stopped()
+            await self._in_writer(self._processor.flush)
+        finally:
+            for receiver in receivers:
+                receiver.cancel()
+            ended = await asyncio.gather(*receivers, return_exceptions=True)
+            self._writer.shutdown()
+            self._provers.shutdown(cancel_futures=True)
+            self._store.close()
+        for failure in ended:
+            if isinstance(failure, Exception):
+                raise failure
+
+    def stop(self) -> None:
+        """End ``run`` soon and cleanly. From any thread, any number of times."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        else:
+            self._stopping.set()
+
+    def status(self) -> IndexerStatus:
+        """A snapshot. From any thread."""
+        return IndexerStatus(
+            sources=tuple(self._state(s) for s in self._subscriptions.values()),
+            queue_frames=self._queue.frames,
+            queue_bytes=self._queue.bytes,
+            repos=self._store.repo_count,
+            changes=self._store.change,
+            quarantined=self._store.quarantined,
+            drops=self._store.drops,
+        )
+
+    # --- the writer -----------------------------------------------------------------------------
+
+    async def _write_until_stopped(self) -> None:
+        flushed = time.monotonic()
+        while not self._stopping.is_set():
+            received = await self._next()
+            if received:
+                await self._process(received)
+            if not received or time.monotonic() - flushed >= self._config.flush_seconds:
+                await self._in_writer(self._processor.flush)
+                flushed = time.monotonic()
+            self._measure()
+
+    async def _next(self) -> list[Received]:
+        """Whatever waits; nothing after ``flush_seconds``, or when told to stop."""
+        taking = asyncio.create_task(
+            self._queue.take(self._config.batch_events, self._config.flush_seconds)
+        )
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait((taking, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not taking.done():
+                taking.cancel()
+        return taking.result() if taking.done() else []
+
+    async def _process(self, received: list[Received]) -> None:
+        with self._metrics.batch_seconds.time():
+            outcome: Outcome = await self._in_writer(lambda: self._processor.process(received))
+        for url, why in outcome.halt.items():
+            await self._subscriptions[url].halt(why)
+        for url in outcome.slow_down:
+            await self._subscriptions[url].slow_down()
+        for url in outcome.reconnect:
+            await self._subscriptions[url].reconnect()
+        for url, frames in Counter(item.source for item in received).items():
+            self._subscriptions[url].settle(frames)
+
+    async def _in_writer(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, work)
+
+    # --- sources --------------------------------------------------------------------------------
+
+    def _subscription(self, url: str, clock: Callable[[], int]) -> Subscription:
+        config = self._config
+        first = 0 if config.start == "oldest" else None
+
+        def cursor() -> int | None:
+            reached = self._processor.cursor(url)
+            return first if reached is None else reached
+
+        return Subscription(
+            url,
+            self._queue,
+            cursor=cursor,
+            clock=clock,
+            dev=config.dev,
+            patience=Patience(
+                ping=config.ping_seconds,
+                backoff=config.backoff_seconds,
+                backoff_max=config.backoff_max_seconds,
+            ),
+        )
+
+    def _on_receiver_done(self, receiver: asyncio.Task[None]) -> None:
+        """A halted source ends quietly; anything else is a fault of ours and ends the run."""
+        if not receiver.cancelled() and receiver.exception() is not None:
+            self._stopping.set()
+
+    def _state(self, subscription: Subscription) -> SourceState:
+        position = self._store.position(subscription.url)
+        return SourceState(
+            url=subscription.url,
+            link=subscription.link,
+            connections=subscription.connections,
+            cursor=None if position is None else position.cursor,
+            event_time=None if position is None else position.event_time,
+            seen_at=None if position is None else position.seen_at,
+            halted_because=subscription.halted_because,
+        )
+
+    def _measure(self) -> None:
+        self._metrics.queue_frames.set(self._queue.frames)
+        self._metrics.queue_bytes.set(self._queue.bytes)
+        for state in map(self._state, self._subscriptions.values()):
+            self._metrics.connected.labels(state.url).set(state.link is Link.CONNECTED)
+            self._metrics.cursor.labels(state.url).set(state.cursor or 0)
+            if state.event_time is not None and state.seen_at is not None:
+                lag = max(0, state.seen_at - state.event_time) / 1_000_000
+                self._metrics.lag_seconds.labels(state.url).set(lag)

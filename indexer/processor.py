@@ -1,0 +1,280 @@
+"""From a run of frames to one transaction: read, screen, prove, decide, write.
+
+Rules protected here: every frame ends as effects, as a named drop, or as noise that moves the
+cursor (invariants 1 and 6); repos are proved side by side, but decided in the order of arrival; the
+last word on a record belongs to the highest rev, whichever source brought it (invariant 3).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from atdata.protocol.errors import InvalidSyntax
+from atdata.protocol.syntax import parse_datetime
+from indexer import events, frames
+from indexer.batch import Batch, Position
+from indexer.decide import Origin, Profile, Proof, on_account, on_commit, on_identity, on_sync
+from indexer.drops import Drop, DropReason, InvalidEvent
+from indexer.frame_queue import Received
+from indexer.metrics import Metrics
+from indexer.proofs import Evidence, Provable, Prover
+from indexer.rows import micros
+from indexer.store import Store
+from indexer.verify import VerifiedCommit
+from indexer.watermark import Watermark
+
+_REMEMBERED_FRAMES = 1_000
+
+_MESSAGE = 1
+_REPO_TYPES = frozenset({"#commit", "#sync", "#identity", "#account"})
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Stream:
+    """Where one source stands. Frames of connections up to ``distrusted`` are not read."""
+
+    url: str
+    watermark: Watermark
+    last: Position
+    distrusted: int = 0
+    _noted: list[int] = field(default_factory=list)
+    _time: str | None = None
+
+    def note(self, seq: int, time: str | None, at: int) -> None:
+        """An event arrived at ``at`` (microseconds since 1970); ``time`` is the source's word."""
+        self.watermark.begin(seq)
+        self._noted.append(seq)
+        self._time = time or self._time
+        self.last = replace(self.last, seen_at=at)
+
+    def settle(self) -> None:
+        """Everything that was noted is in the batch that is written next."""
+        for seq in self._noted:
+            self.watermark.done(seq)
+        self._noted.clear()
+
+    def position(self) -> Position:
+        """The position to store."""
+        if self._time is not None:
+            self.last, self._time = replace(self.last, event_time=_micros(self._time)), None
+        self.last = replace(self.last, cursor=self.watermark.value)
+        return self.last
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the sources are to be told after a run of frames, by URL."""
+
+    reconnect: set[str] = field(default_factory=set)
+    slow_down: set[str] = field(default_factory=set)
+    halt: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """The evidence on one repo, its proofs to be taken in the order of its events."""
+
+    proofs: Iterator[Proof]
+    profile: Profile | None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event that has to be decided, and the frame that it came in."""
+
+    received: Received
+    event: events.Event
+
+
+class Processor:
+    """Synchronous: runs in the writer's thread. ``pool`` is for proving repos side by side."""
+
+    def __init__(self, store: Store, prover: Prover, pool: Executor, metrics: Metrics) -> None:
+        self._store, self._prover, self._pool, self._metrics = store, prover, pool, metrics
+        self._streams: dict[str, Stream] = {}
+        self._bad_frames: OrderedDict[bytes, None] = OrderedDict()
+
+    def cursor(self, url: str) -> int | None:
+        """How far ``url`` is processed; None if nothing of it ever was."""
+        return self._stream(url).watermark.value or None
+
+    def process(self, received: Sequence[Received]) -> Outcome:
+        """Take ``received``, in order, to the end: durable when this returns, unless all of it was
+        noise (then ``flush`` writes the cursor). Raises ``StoreError``."""
+        outcome, batch = Outcome(), self._store.batch()
+        arrivals = self._read(received, batch, outcome)
+        evidence = self._prove(arrivals)
+        for arrival in arrivals:
+            self._decide(arrival, batch, evidence, outcome)
+        for stream in self._streams.values():
+            stream.settle()
+        if batch.has_effects:
+            self._write(batch)
+        return outcome
+
+    def flush(self) -> None:
+        """Write how far every source is processed. Raises ``StoreError``."""
+        self._write(self._store.batch())
+
+    def _write(self, batch: Batch) -> None:
+        for stream in self._streams.values():
+            position = stream.position()
+            if position.cursor and position != self._store.position(stream.url):
+                batch.advance(position)
+        if not batch.has_effects and not batch.positions:
+            return
+        with self._metrics.write_seconds.time():
+            self._metrics.changes.inc(self._store.apply(batch))
+        self._metrics.repos.set(self._store.repo_count)
+        for reason, count in batch.drops.items():
+            self._metrics.drops.labels(reason).inc(count)
+
+    def _stream(self, url: str) -> Stream:
+        if url not in self._streams:
+            position = self._store.position(url) or Position(url, 0)
+            self._streams[url] = Stream(url, Watermark(position.cursor), position)
+        return self._streams[url]
+
+    # --- read and screen ------------------------------------------------------------------------
+
+    def _read(self, received: Sequence[Received], batch: Batch, outcome: Outcome) -> list[Arrival]:
+        """The events that may matter. All other frames are only noted in their stream."""
+        arrivals: list[Arrival] = []
+        candidates: set[str] = set()
+        for item in received:
+            stream = self._stream(item.source)
+            self._metrics.frames.labels(item.source).inc()
+            if item.connection <= stream.distrusted:
+                continue
+            if item.oversized:
+                detail = f"a message of more than {frames.MAX_FRAME} bytes"
+                drop = Drop(DropReason.OVERSIZED_FRAME, detail, item.source, None, None, b"")
+                batch.drop(drop, item.at, keep=False)
+                continue
+            try:
+                event = self._screen(item, stream, candidates)
+            except InvalidEvent as error:
+                self._on_bad_frame(item, stream, error, batch, outcome)
+                continue
+            if event is not None:
+                arrivals.append(Arrival(item, event))
+        return arrivals
+
+    def _screen(self, item: Received, stream: Stream, candidates: set[str]) -> events.Event | None:
+        """The event, or None for one that neither mentions a collection nor belongs to a tracked
+        repo (or to one that may become tracked earlier in this run)."""
+        if not frames.mentions_collection(item.frame):
+            peek = frames.peek(item.frame)
+            ours = peek.did is not None and (
+                self._store.is_tracked(peek.did) or peek.did in candidates
+            )
+            if peek.t in _REPO_TYPES and peek.seq is not None and not ours:
+                stream.note(peek.seq, peek.time, item.at)
+                self._metrics.screened.inc()
+                return None
+        event = frames.parse(item.frame)
+        self._metrics.events.labels(type(event).__name__).inc()
+        if isinstance(event, events.Commit):
+            candidates.add(event.did)
+        seq, time = getattr(event, "seq", None), getattr(event, "time", None)
+        if seq is not None:
+            stream.note(seq, time, item.at)
+        return event
+
+    def _on_bad_frame(
+        self, item: Received, stream: Stream, error: InvalidEvent, batch: Batch, outcome: Outcome
+    ) -> None:
+        """Keep the bytes. Where the stream's framing is in doubt, connect anew and read the same
+        place again; the very same frame a second time is the source's own, and passed over."""
+        drop = Drop(error.reason, error.detail, item.source, error.seq, error.did, item.frame)
+        batch.drop(drop, item.at, keep=True)
+        if error.seq is not None:
+            stream.note(error.seq, None, item.at)
+        elif not self._seen_before(item):
+            stream.distrusted = item.connection
+            outcome.reconnect.add(item.source)
+
+    def _seen_before(self, item: Received) -> bool:
+        digest = hashlib.sha256(item.source.encode() + b"\0" + item.frame).digest()
+        if digest in self._bad_frames:
+            return True
+        self._bad_frames[digest] = None
+        if len(self._bad_frames) > _REMEMBERED_FRAMES:
+            self._bad_frames.popitem(last=False)
+        return False
+
+    # --- prove and decide -----------------------------------------------------------------------
+
+    def _prove(self, arrivals: Sequence[Arrival]) -> dict[str, Findings]:
+        """Evidence for every repo that has something to prove, gathered side by side."""
+        by_repo: dict[str, list[Provable]] = {}
+        for arrival in arrivals:
+            if isinstance(arrival.event, events.Commit | events.Sync | events.Identity):
+                by_repo.setdefault(arrival.event.did, []).append(arrival.event)
+        found = self._pool.map(self._prove_repo, by_repo.items())
+        return {
+            did: Findings(iter(e.proofs), e.profile) for did, e in zip(by_repo, found, strict=True)
+        }
+
+    def _prove_repo(self, repo: tuple[str, list[Provable]]) -> Evidence:
+        did, provable = repo
+        return self._prover.prove(did, provable, known=self._store.is_tracked(did))
+
+    def _decide(
+        self, arrival: Arrival, batch: Batch, findings: dict[str, Findings], outcome: Outcome
+    ) -> None:
+        event, item = arrival.event, arrival.received
+        origin = Origin(item.source, getattr(event, "seq", None), item.frame, item.at)
+        match event:
+            case events.Commit():
+                found = findings[event.did]
+                proof = next(found.proofs)
+                self._metrics.verified.inc(isinstance(proof, VerifiedCommit))
+                on_commit(batch, event, proof, found.profile, origin)
+            case events.Sync():
+                on_sync(batch, event, next(findings[event.did].proofs), origin)
+            case events.Identity():
+                on_identity(batch, event, findings[event.did].profile)
+            case events.Account():
+                on_account(batch, event, origin)
+            case events.Info():
+                log.warning(
+                    "source says", source=item.source, name=event.name, message=event.message
+                )
+            case events.StreamError():
+                self._on_stream_error(event, item, batch, outcome)
+            case events.Unknown():
+                known = event.op == _MESSAGE
+                reason = DropReason.UNKNOWN_TYPE if known else DropReason.UNKNOWN_OP
+                detail = f"op {event.op}, t {event.t}"
+                batch.drop(
+                    Drop(reason, detail, item.source, event.seq, None, item.frame),
+                    item.at,
+                    keep=False,
+                )
+
+    def _on_stream_error(
+        self, event: events.StreamError, item: Received, batch: Batch, outcome: Outcome
+    ) -> None:
+        detail = f"{event.error}: {event.message}"
+        drop = Drop(DropReason.STREAM_ERROR, detail, item.source, None, None, item.frame)
+        batch.drop(drop, item.at, keep=True)
+        if event.error == "FutureCursor":
+            outcome.halt[item.source] = detail
+        elif event.error == "ConsumerTooSlow":
+            outcome.slow_down.add(item.source)
+
+
+def _micros(time: str) -> int | None:
+    try:
+        return micros(parse_datetime(time))
+    except InvalidSyntax:
+        return None

@@ -1,0 +1,90 @@
+"""What the events of one repo prove: identity, then signature and tree, then the handle.
+
+The rule protected here is invariant 2: this is the only way from an event to state, and nothing but
+the DID document is fetched before a signature was good. Knows no stored state, so that repos are
+proved side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from atdata.network.identity import Identity, Resolver
+from atdata.protocol.errors import IdentityNotFound, NetworkError
+from indexer import events
+from indexer.commit import PublicKey
+from indexer.decide import Profile, Proof
+from indexer.drops import DropReason, Refused
+from indexer.verify import Rejected, VerifiedCommit, verify_commit, verify_sync
+
+Provable = events.Commit | events.Sync | events.Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One proof for each commit and sync, in order; ``profile`` where it was asked for and the
+    directory answered."""
+
+    proofs: tuple[Proof, ...]
+    profile: Profile | None
+
+
+class Prover:
+    """``clock`` gives microseconds since 1970. Thread-safe, as the resolver is."""
+
+    def __init__(self, resolver: Resolver, clock: Callable[[], int]) -> None:
+        self._resolver = resolver
+        self._clock = clock
+
+    def prove(self, did: str, evidence: Sequence[Provable], *, known: bool) -> Evidence:
+        """Judge the events of ``did``, in order. The profile is fetched for a repo that is not
+        ``known`` once a commit of it is verified, and after an ``#identity`` of one that is.
+
+        Never raises for anything that the network says or fails to say.
+        """
+        renewed = any(isinstance(event, events.Identity) for event in evidence)
+        if renewed:
+            self._resolver.forget(did)
+        proofs = tuple(
+            self._judge(event) for event in evidence if not isinstance(event, events.Identity)
+        )
+        verified = any(isinstance(proof, VerifiedCommit) for proof in proofs)
+        wanted = renewed if known else verified
+        return Evidence(proofs, self._profile(did) if wanted else None)
+
+    def _judge(self, event: events.Commit | events.Sync) -> Proof:
+        """A signature that fails may be by a key that was just rotated: ask the directory once."""
+        try:
+            proof = self._verify(event, self._resolver.resolve(event.did))
+            if isinstance(proof, Rejected) and proof.reason is DropReason.BAD_SIGNATURE:
+                proof = self._verify(event, self._resolver.refresh(event.did))
+        except IdentityNotFound as error:
+            return Rejected(DropReason.IDENTITY_NOT_FOUND, str(error), None)
+        except NetworkError as error:
+            return Rejected(DropReason.IDENTITY_UNAVAILABLE, str(error), None)
+        return proof
+
+    def _verify(self, event: events.Commit | events.Sync, identity: Identity) -> Proof:
+        if identity.signing_key is None:
+            return Rejected(DropReason.INVALID_KEY, "the DID document has no #atproto key", None)
+        try:
+            key = PublicKey.parse(identity.signing_key)
+        except Refused as error:
+            return Rejected(error.reason, error.detail, None)
+        if isinstance(event, events.Sync):
+            return verify_sync(event, key, now_us=self._clock())
+        return verify_commit(event, key, now_us=self._clock())
+
+    def _profile(self, did: str) -> Profile | None:
+        """None if the directory can't be asked: what is stored stays. A handle that can't be
+        verified now counts as unverified."""
+        try:
+            identity = self._resolver.resolve(did)
+        except NetworkError:
+            return None
+        try:
+            handle = self._resolver.verified_handle(identity)
+        except NetworkError:
+            handle = None
+        return Profile(identity.pds, handle, identity.handle)

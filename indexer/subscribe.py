@@ -1,0 +1,242 @@
+"""One firehose: connect, receive, connect again. The thin shell over ``websockets``.
+
+Rules protected here: a connection starts at the cursor that the writer has reached, never beyond
+it (invariant 1); addresses are checked where the connection is made (invariant 9); a source can be
+slow, silent, hostile or gone without harm to the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import urlencode
+
+import structlog
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, WebSocketException
+from websockets.frames import CloseCode
+
+from atdata.network.addresses import refusal, target_of
+from atdata.protocol.errors import BlockedAddress, quote
+from indexer.frame_queue import FrameQueue, Received
+from indexer.frames import MAX_FRAME
+
+METHOD = "/xrpc/com.atproto.sync.subscribeRepos"
+
+_HTTP = {"wss": "https", "ws": "http", "https": "https", "http": "http"}
+_CONNECT_SECONDS = 15.0
+_BUFFERED_MESSAGES = 16  # inside websockets, before our own queue
+_MAX_DOUBLINGS = 10
+_SLOW_DOUBLINGS = 3
+
+log = structlog.get_logger(__name__)
+
+
+class Link(StrEnum):
+    """What a source's connection is doing."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    WAITING = "waiting"
+    HALTED = "halted"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds: between pings, before the first new attempt, and at most before any."""
+
+    ping: float = 20.0
+    backoff: float = 0.5
+    backoff_max: float = 60.0
+
+
+PATIENT = Patience()
+
+
+def source_url(url: str) -> str:
+    """One spelling of a source's base URL: ``wss://host[:port][/prefix]``, no slash at the end.
+
+    Raises ``BlockedAddress`` for anything that is no ``ws``, ``wss``, ``http`` or ``https`` URL.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() not in _HTTP:
+        raise BlockedAddress(f"a source is a wss:// URL, not {quote(url)}")
+    target = target_of(f"{_HTTP[scheme.lower()]}://{rest}", dev=True)
+    base = target.url.partition("?")[0].rstrip("/").removesuffix(METHOD)
+    return "ws" + base.removeprefix("http")
+
+
+class Subscription:
+    """Keeps one source connected and puts its frames into the queue.
+
+    ``cursor`` tells how far the writer has come, None for a source that is new and shall start
+    with live events. Every frame must be settled by the writer; only then is the next connection
+    made, so that it starts exactly where the last one was left.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        queue: FrameQueue,
+        *,
+        cursor: Callable[[], int | None],
+        clock: Callable[[], int],
+        dev: bool = False,
+        patience: Patience = PATIENT,
+    ) -> None:
+        self.url = source_url(url)
+        self.link = Link.CONNECTING
+        self.halted_because: str | None = None
+        self.connections = 0
+        self._queue, self._cursor, self._clock = queue, cursor, clock
+        self._dev, self._patience = dev, patience
+        self._target = target_of("http" + self.url.removeprefix("ws"), dev=dev)
+        self._socket: ClientConnection | None = None
+        self._unsettled = 0
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._failures = 0
+        self._skip = 0
+        self._skip_from: int | None = None
+
+    async def run(self) -> None:
+        """Until ``halt``, or cancelled."""
+        while self.halted_because is None:
+            await self._settled.wait()
+            try:
+                await self._connection()
+                why = "the source closed the connection"
+            except BlockedAddress as error:
+                why = str(error)
+            except (OSError, WebSocketException, ValueError) as error:
+                # ValueError: a redirect, which is not followed; TimeoutError is an OSError.
+                why = f"{type(error).__name__}: {quote(str(error), 200)}"
+            if self.halted_because is None:
+                await self._wait(why)
+        self.link = Link.HALTED
+
+    def settle(self, frames: int) -> None:
+        """The writer has done with ``frames`` of this source's frames."""
+        self._unsettled -= frames
+        if self._unsettled <= 0:
+            self._settled.set()
+
+    async def reconnect(self) -> None:
+        """Give up the present connection; the next one starts at the cursor."""
+        if self._socket is not None:
+            await self._socket.close()
+
+    async def slow_down(self) -> None:
+        """The source said that we are too slow: wait longer before coming back."""
+        self._failures += _SLOW_DOUBLINGS
+        await self.reconnect()
+
+    async def halt(self, why: str) -> None:
+        """Stop this source for good; its cursor stays where it is."""
+        self.halted_because = why
+        log.error("source halted", source=self.url, why=why)
+        await self.reconnect()
+
+    async def _connection(self) -> None:
+        self.link = Link.CONNECTING
+        start = self._start()
+        websocket = await self._open(start)
+        self._socket, self.link = websocket, Link.CONNECTED
+        self.connections += 1
+        log.info("source connected", source=self.url, cursor=start)
+        try:
+            await self._receive(websocket)
+        finally:
+            self._socket = None
+            await websocket.close()
+
+    async def _receive(self, websocket: ClientConnection) -> None:
+        """Until the connection ends; raises only if it was not closed properly."""
+        try:
+            while True:
+                message = await websocket.recv(decode=False)
+                self._failures = 0
+                await self._enqueue(message)
+        except ConnectionClosedOK:
+            return
+        except ConnectionClosedError as error:
+            if error.sent is None or error.sent.code != CloseCode.MESSAGE_TOO_BIG:
+                raise
+        await self._pass_oversized()
+
+    async def _enqueue(self, frame: bytes, *, oversized: bool = False) -> None:
+        self._unsettled += 1
+        self._settled.clear()
+        await self._queue.put(Received(self.url, self.connections, frame, self._clock(), oversized))
+
+    async def _pass_oversized(self) -> None:
+        """Its seq is unknown, so the next connections start one further each, until it is passed:
+        slow where seqs have gaps, but nothing else can be jumped over."""
+        await self._enqueue(b"", oversized=True)
+        await self._settled.wait()
+        reached = self._cursor()
+        self._skip = self._skip + 1 if reached == self._skip_from else 1
+        self._skip_from, self._failures = reached, 0
+
+    def _start(self) -> int | None:
+        """The cursor to connect with."""
+        cursor = self._cursor()
+        return cursor if cursor is None or cursor != self._skip_from else cursor + self._skip
+
+    async def _open(self, cursor: int | None) -> ClientConnection:
+        query = "" if cursor is None else "?" + urlencode({"cursor": cursor})
+        secure = self._target.scheme == "https"
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            return await connect(
+                self.url + METHOD + query,
+                sock=await self._dial(),
+                ssl=ssl.create_default_context() if secure else None,
+                server_hostname=self._target.host if secure else None,
+                proxy=None,
+                compression=None,
+                user_agent_header="atdata-indexer",
+                open_timeout=_CONNECT_SECONDS,
+                ping_interval=self._patience.ping,
+                ping_timeout=self._patience.ping,
+                close_timeout=1.0,
+                max_size=MAX_FRAME,
+                max_queue=_BUFFERED_MESSAGES,
+            )
+
+    async def _dial(self) -> socket.socket:
+        """A connection to an address that was checked. Raises ``BlockedAddress``, ``OSError``."""
+        loop = asyncio.get_running_loop()
+        host, port = self._target.host, self._target.port
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        allowed = [entry for entry in found if refusal(str(entry[4][0]), dev=self._dev) is None]
+        if not allowed:
+            raise BlockedAddress(f"{quote(host)} has no address that may be connected to")
+        failure: OSError | None = None
+        for family, kind, protocol, _, address in allowed:
+            sock = socket.socket(family, kind, protocol)
+            sock.setblocking(False)
+            try:
+                await loop.sock_connect(sock, address)
+            except OSError as error:
+                sock.close()
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise failure or OSError(f"cannot connect to {host}")
+
+    async def _wait(self, why: str) -> None:
+        """Full jitter in the upper half, so that many clients do not come back at once."""
+        longest = min(self._patience.backoff_max, self._patience.backoff * 2**self._failures)
+        delay = longest * (0.5 + random.random() / 2)  # noqa: S311
+        self._failures = min(self._failures + 1, _MAX_DOUBLINGS)
+        self.link = Link.WAITING
+        log.warning("source lost", source=self.url, why=why, seconds=round(delay, 2))
+        await asyncio.sleep(delay)
