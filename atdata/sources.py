@@ -1,0 +1,301 @@
+"""Where shards come from: local files, web addresses, and blobs on any PDS.
+
+Rule: a URL from the network is fetched by the guarded client and by nothing else (invariant 9), and
+the bytes of a blob are held against their CID before anyone sees the first of them (invariant 10).
+Every source follows ``atdata.index.DataSource``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import product
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, Self, cast
+
+from atdata.index import DataSource
+from atdata.network.body import Body
+from atdata.protocol.cid import Cid
+from atdata.protocol.errors import (
+    BlockedAddress,
+    CidMismatch,
+    FetchFailed,
+    InvalidSyntax,
+    NotFound,
+    quote,
+)
+from atdata.protocol.syntax import BlobUri, Did
+from atdata.settings import settings
+
+MAX_SHARDS = 1_000_000
+MAX_BLOB_BYTES = 1 << 40
+IN_MEMORY = 64 << 20  # bytes of a blob; a larger one waits for its check in a temporary file
+PIECE = 1 << 18
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})(?:\.\.(\d{1,18}))?", re.ASCII)
+
+
+# --- names of shards -----------------------------------------------------------------------------
+
+
+def expand(pattern: str) -> list[str]:
+    """The names that a WebDataset brace pattern stands for, in order.
+
+    ``data-{000000..000009}.tar``, with leading zeros where either end has them; ``{0..8..2}`` in
+    steps; ``{train,val}``. Other braces stay as they are. Raises ``InvalidSyntax`` for more than
+    ``MAX_SHARDS`` names, before any of them is made.
+    """
+    parts = _BRACES.split(pattern)
+    choices = [[text] if i % 2 == 0 else _alternatives(text) for i, text in enumerate(parts)]
+    if math.prod(map(len, choices)) > MAX_SHARDS:
+        raise InvalidSyntax("shard pattern", pattern, f"stands for more than {MAX_SHARDS} shards")
+    return ["".join(names) for names in product(*choices)]
+
+
+def _alternatives(text: str) -> Sequence[str]:
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        return text.split(",") if "," in text else ["{" + text + "}"]
+    first, last, step = int(match[1]), int(match[2]), int(match[3] or 1)
+    if step == 0:
+        raise InvalidSyntax("shard pattern", "{" + text + "}", "a step of 0 leads nowhere")
+    numbers = range(first, last + 1, step) if first <= last else range(first, last - 1, -step)
+    if len(numbers) > MAX_SHARDS:
+        raise InvalidSyntax("shard pattern", "{" + text + "}", f"more than {MAX_SHARDS} shards")
+    padded = any(end.startswith("0") and len(end) > 1 for end in (match[1], match[2]))
+    width = max(len(match[1]), len(match[2])) if padded else 0
+    return [f"{number:0{width}d}" for number in numbers]
+
+
+def source_of(where: str | os.PathLike[str] | Sequence[str]) -> DataSource:
+    """The source for what a person writes: paths, http(s) addresses or ``at://did/blob/cid``, one
+    or several, with brace patterns.
+
+    Raises ``BlockedAddress`` for any other scheme (``pipe:``, ``file:`` …). Not for text from the
+    network, which must not name local files: that is for ``URLSource`` and ``BlobSource``.
+    """
+    given = [os.fspath(where)] if isinstance(where, str | os.PathLike) else list(where)
+    schemes = {_scheme(item) for item in given}
+    if schemes == {""}:
+        return LocalSource(given)
+    if schemes == {"at"}:
+        return BlobSource.from_uris(given)
+    if schemes <= {"http", "https"}:
+        return URLSource(given)
+    raise BlockedAddress(
+        f"{quote(given[0])}: expected paths, http(s) addresses or at:// blobs, all of one kind"
+    )
+
+
+def _scheme(text: str) -> str:
+    """``https`` of an address, empty for a path. One letter is a Windows drive."""
+    match = _SCHEME.match(text)
+    return match[0][:-1].lower() if match else ""
+
+
+class _Source:
+    """What all sources share: shards, one after the other."""
+
+    def list_shards(self) -> list[str]:
+        """The names of all shards, in order."""
+        raise NotImplementedError
+
+    def open_shard(self, shard_id: str) -> IO[bytes]:
+        """The bytes of one shard, from its beginning. The caller closes it."""
+        raise NotImplementedError
+
+    @property
+    def shards(self) -> Iterator[tuple[str, IO[bytes]]]:
+        """Every shard in order: its name and its open stream, closed when the next is asked for."""
+        for shard in self.list_shards():
+            with self.open_shard(shard) as stream:
+                yield shard, stream
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+class LocalSource(_Source):
+    """Tar files on this machine, by path or brace pattern."""
+
+    def __init__(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> None:
+        given = [paths] if isinstance(paths, str | os.PathLike) else paths
+        self.given: tuple[str, ...] = tuple(os.fspath(path) for path in given)
+        self._paths = [path for pattern in self.given for path in expand(pattern)]
+
+    def list_shards(self) -> list[str]:
+        """The paths, patterns expanded."""
+        return list(self._paths)
+
+    def open_shard(self, shard_id: str) -> IO[bytes]:
+        """The file. Raises ``FileNotFoundError`` and what else opening a file raises."""
+        return Path(shard_id).open("rb")
+
+    def __repr__(self) -> str:
+        return f"LocalSource({', '.join(map(repr, self.given[:3]))})"
+
+
+# --- addresses -----------------------------------------------------------------------------------
+
+
+class URLSource(_Source):
+    """Tars at http(s) addresses, by URL or brace pattern, fetched by the guarded client."""
+
+    def __init__(self, urls: str | Sequence[str]) -> None:
+        self.given: tuple[str, ...] = (urls,) if isinstance(urls, str) else tuple(urls)
+        for url in self.given:
+            if _scheme(url) not in {"http", "https"}:
+                raise BlockedAddress(f"{quote(url)}: shards are fetched over http(s) only")
+        self._urls = [url for pattern in self.given for url in expand(pattern)]
+
+    def list_shards(self) -> list[str]:
+        """The URLs, patterns expanded."""
+        return list(self._urls)
+
+    def open_shard(self, shard_id: str) -> IO[bytes]:
+        """The body as it arrives. Raises ``NetworkError`` here and while it is read."""
+        return io.BufferedReader(_Download(shard_id), PIECE)
+
+    def __repr__(self) -> str:
+        return f"URLSource({', '.join(map(repr, self.given[:3]))})"
+
+
+class _Download(io.RawIOBase):
+    """An answer of the guarded client as a file object; closing it ends the request."""
+
+    def __init__(self, url: str) -> None:
+        self._request = ExitStack()
+        self._body: Body = self._request.enter_context(
+            settings().http.stream(url, headers={"Accept-Encoding": "identity"})
+        )
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._body.readinto(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._request.close()
+        super().close()
+
+
+# --- blobs ---------------------------------------------------------------------------------------
+
+
+class BlobSource(_Source):
+    """Shards that are blobs of accounts, streamed from each account's PDS.
+
+    A blob is downloaded whole and hashed on the way, up to ``IN_MEMORY`` bytes into memory and
+    beyond into a temporary file; only when its SHA-256 is the one in its CID does ``open_shard``
+    return it. A blob that is not what its CID says therefore yields no sample at all, and memory
+    stays flat whatever its size.
+    """
+
+    def __init__(self, blobs: Sequence[BlobUri], *, pds_endpoint: str | None = None) -> None:
+        self.blobs: tuple[BlobUri, ...] = tuple(blobs)
+        self.pds_endpoint = None if pds_endpoint is None else pds_endpoint.rstrip("/")
+
+    @classmethod
+    def from_refs(
+        cls,
+        refs: Sequence[Mapping[str, Any]],
+        *,
+        did: str | None = None,
+        pds_endpoint: str | None = None,
+    ) -> Self:
+        """From ``{"did": …, "cid": …}``, or blob refs as they stand in records (``{"$type": "blob",
+        "ref": {"$link": …}}``), whose account is their own ``did`` or the argument.
+
+        ``pds_endpoint`` is the origin that serves them; without it each DID document says so.
+        Raises ``InvalidSyntax`` and ``InvalidCid``.
+        """
+        return cls([_blob_of(ref, did) for ref in refs], pds_endpoint=pds_endpoint)
+
+    @classmethod
+    def from_uris(cls, uris: Sequence[str], *, pds_endpoint: str | None = None) -> Self:
+        """From ``at://did/blob/cid``. Raises ``InvalidSyntax``."""
+        return cls([BlobUri.parse(uri) for uri in uris], pds_endpoint=pds_endpoint)
+
+    def list_shards(self) -> list[str]:
+        """``at://did/blob/cid`` of every blob."""
+        return [str(blob) for blob in self.blobs]
+
+    def open_shard(self, shard_id: str) -> IO[bytes]:
+        """The whole blob, checked. Raises ``CidMismatch`` that names both CIDs, ``NotFound`` if the
+        account has no PDS, and ``NetworkError``."""
+        blob = BlobUri.parse(shard_id)
+        if self.pds_endpoint is not None:
+            return _fetch_blob(self.pds_endpoint, blob)
+        resolver = settings().resolver
+        pds = _pds_of(blob.did, resolver.resolve(blob.did).pds)
+        try:
+            return _fetch_blob(pds, blob)
+        except FetchFailed:
+            moved_to = _pds_of(blob.did, resolver.refresh(blob.did).pds)
+            if moved_to == pds:
+                raise
+            return _fetch_blob(moved_to, blob)
+
+    def __repr__(self) -> str:
+        return f"BlobSource({len(self.blobs)} blobs)"
+
+
+def _blob_of(ref: Mapping[str, Any], did: str | None) -> BlobUri:
+    owner = ref.get("did", did)
+    if not isinstance(owner, str):
+        raise InvalidSyntax("blob reference", ref, "it names no did; pass did=…")
+    link = ref.get("cid", ref.get("ref"))
+    if isinstance(link, Mapping):
+        link = link.get("$link")
+    if isinstance(link, Cid):
+        return BlobUri(Did.parse(owner), link)
+    if not isinstance(link, str):
+        raise InvalidSyntax("blob reference", ref, "it has neither cid nor ref.$link")
+    return BlobUri(Did.parse(owner), Cid.parse(link))
+
+
+def _pds_of(did: Did, pds: str | None) -> str:
+    if pds is None:
+        raise NotFound(f"{did} names no PDS in its DID document, so its blobs cannot be fetched")
+    return pds
+
+
+def _fetch_blob(pds: str, blob: BlobUri) -> IO[bytes]:
+    """com.atproto.sync.getBlob. Not compressed: a PDS is several times slower at that."""
+    checked = cast("IO[bytes]", SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115 - returned open
+    request = settings().http.stream(
+        f"{pds}/xrpc/com.atproto.sync.getBlob",
+        params={"did": str(blob.did), "cid": str(blob.cid)},
+        headers={"Accept-Encoding": "identity"},
+        max_bytes=MAX_BLOB_BYTES,
+    )
+    try:
+        with request as body:
+            digest = _copy(body, checked.write)
+        if digest != blob.cid.digest:
+            actual = Cid.from_bytes(blob.cid.raw[:4] + digest)
+            raise CidMismatch(str(blob.cid), str(actual), f"blob of {blob.did}")
+    except BaseException:
+        checked.close()
+        raise
+    checked.seek(0)
+    return checked
+
+
+def _copy(body: Body, write: Callable[[bytes], object]) -> bytes:
+    """Write the body out; returns the SHA-256 of what was written."""
+    sha256 = hashlib.sha256()
+    for piece in body.chunks(PIECE):
+        sha256.update(piece)
+        write(piece)
+    return sha256.digest()
