@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
@@ -21,8 +21,8 @@ from atdata.atmosphere.repository import (
     StoredRecord,
     blob_url,
     fetch_record,
+    list_public,
     pds_of,
-    public_query,
     read_record,
     read_records,
     resolve_repo,
@@ -38,13 +38,16 @@ from atdata.protocol import cbor
 from atdata.protocol.cid import RAW, Cid
 from atdata.protocol.errors import (
     CidMismatch,
+    IdentityNotFound,
+    IdentityUnavailable,
     InvalidRecord,
     InvalidSyntax,
     NotFound,
     NotLoggedIn,
+    XrpcError,
 )
 from atdata.protocol.records import BlobShard
-from atdata.protocol.syntax import AtUri, Did
+from atdata.protocol.syntax import AtUri, Did, Handle
 from atdata.settings import settings
 
 CHUNK = 1 << 20
@@ -197,7 +200,7 @@ class AtmosphereClient:
         at = AtUri.parse(uri) if isinstance(uri, str) else uri
         if self._is_own(at.authority):
             return read_record(self.query, self.did, at)
-        return fetch_record(at)
+        return fetch_record(replace(at, authority=Did(self._resolve(at.authority))))
 
     def list_records(self, repo: str | None, collection: str) -> Iterator[StoredRecord]:
         """Every record of a collection, fetched as they are asked for.
@@ -207,8 +210,25 @@ class AtmosphereClient:
         """
         if repo is None or self._is_own(repo.removeprefix("@")):
             return read_records(self.query, self.did, collection)
-        did = resolve_repo(repo)
-        return read_records(public_query(pds_of(did)), did, collection)
+        return list_public(self._resolve(repo), collection)
+
+    def _resolve(self, repo: str) -> str:
+        """The DID of any account. What the network's own ways can't find, the account's PDS may
+        know; its answer counts if the DID document claims the handle too."""
+        try:
+            return resolve_repo(repo)
+        except (IdentityNotFound, IdentityUnavailable):
+            if not self.is_authenticated:
+                raise
+        handle = Handle.parse(repo.removeprefix("@"))
+        try:
+            answer = self.query("com.atproto.identity.resolveHandle", {"handle": handle})
+        except XrpcError as error:
+            raise IdentityNotFound(f"no account is known as {handle}: {error.message}") from error
+        did = Did.parse(answer.get("did", "") if isinstance(answer, Mapping) else "")
+        if settings().resolver.resolve(did).handle != handle:
+            raise IdentityNotFound(f"{did} does not claim the handle {handle}")
+        return did
 
     def _is_own(self, authority: str) -> bool:
         return self._session is not None and authority in {self.did, self.handle}
@@ -258,7 +278,7 @@ class AtmosphereClient:
         if self._is_own(did):
             data: bytes = self.query("com.atproto.sync.getBlob", params)
         else:
-            url = blob_url(pds_of(resolve_repo(did)), did, cid)
+            url = blob_url(pds_of(did), did, cid)
             data = settings().http.get_bytes(url, max_bytes=max_bytes)
         actual = Cid.of(data, wanted.codec)
         if actual != wanted:

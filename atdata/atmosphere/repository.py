@@ -104,6 +104,11 @@ def fetch_record(uri: AtUri) -> StoredRecord:
     return read_record(public_query(pds_of(did)), did, uri)
 
 
+def list_public(did: str, collection: str) -> Iterator[StoredRecord]:
+    """Every record of a collection of any account, from its own host, lazily."""
+    return read_records(public_query(pds_of(did)), did, collection)
+
+
 def read_record(query: Query, did: str, uri: AtUri) -> StoredRecord:
     """One record through ``query``, checked. Raises ``NotFound`` and ``CidMismatch``."""
     if uri.collection is None or uri.rkey is None:

@@ -25,6 +25,7 @@
     ├── UnsupportedType         a Python annotation that no schema can say
     ├── NotFound                the index or repository has no such record
     ├── NotLoggedIn             an operation that writes was tried without a session
+    ├── NotConfigured           nobody has said which service to ask
     ├── MissingExtra            an optional dependency is not installed; names the extra
     └── StoreError              the index's own database cannot be used (ours, never upstream's)
 
@@ -186,6 +187,10 @@ class NotFound(AtdataError, LookupError):
 
 class NotLoggedIn(AtdataError):
     """An operation that needs a session was tried without one."""
+
+
+class NotConfigured(AtdataError):
+    """Nobody has said which service to ask; the message says how."""
 
 
 class MissingExtra(AtdataError, ImportError):

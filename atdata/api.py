@@ -1,0 +1,97 @@
+"""The search API's methods, typed: parameters in, views out, over the guarded client.
+
+Which API is asked is the user's choice (``atdata.configure(api=…)`` or ``ATDATA_API``). What it
+answers is read with the views' own codec, and a record that it passes on is held against its CID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from atdata.protocol import cbor, views
+from atdata.protocol.cid import Cid
+from atdata.protocol.errors import CidMismatch, InvalidRecord, NotConfigured, NotFound, XrpcError
+from atdata.protocol.namespaces import FOUNDATION
+from atdata.protocol.views import DatasetDetail, DatasetPage, LensPage, LensView, SchemaDetail
+from atdata.settings import settings
+
+PAGE = 100  # the methods allow no more
+MAX_ANSWER = 20_000_000
+MAX_PAGES = 10_000
+
+Param = str | Sequence[str] | None
+View = TypeVar("View")
+
+
+def api_url(api: str | None = None) -> str:
+    """The base URL to ask: ``api``, or the one in the settings. Raises ``NotConfigured``."""
+    chosen = api or settings().api
+    if not chosen:
+        raise NotConfigured(
+            "no search API is configured: atdata.configure(api='https://…'), or set ATDATA_API"
+        )
+    return chosen.rstrip("/")
+
+
+def search_datasets(
+    params: Mapping[str, Param], *, cursor: str | None = None, api: str | None = None
+) -> DatasetPage:
+    """One page of ``searchDatasets``."""
+    asked = {**params, "limit": str(PAGE), "cursor": cursor}
+    return _ask("searchDatasets", asked, DatasetPage, api)
+
+
+def get_dataset(uri: str, *, api: str | None = None) -> DatasetDetail:
+    """A dataset with its record and schema. Raises ``NotFound``, ``CidMismatch``."""
+    detail = _ask("getDataset", {"uri": uri}, DatasetDetail, api)
+    check_record(detail.record, detail.dataset.cid, detail.dataset.uri)
+    if detail.schema is not None and detail.schema_record is not None:
+        check_record(detail.schema_record, detail.schema.cid, detail.schema.uri)
+    return detail
+
+
+def get_schema(uri: str, *, api: str | None = None) -> SchemaDetail:
+    """A schema with its record. Raises ``NotFound``, ``CidMismatch``."""
+    detail = _ask("getSchema", {"uri": uri}, SchemaDetail, api)
+    check_record(detail.record, detail.schema.cid, detail.schema.uri)
+    return detail
+
+
+def find_lenses(
+    source: str | None = None, target: str | None = None, *, api: str | None = None
+) -> Iterator[LensView]:
+    """Every lens between two schemas (AT URIs); without one of them, from or to any."""
+    cursor: str | None = None
+    for _ in range(MAX_PAGES):
+        params = {"source": source, "target": target, "limit": str(PAGE), "cursor": cursor}
+        page = _ask("findLenses", params, LensPage, api)
+        yield from page.lenses
+        if page.cursor is None or page.cursor == cursor:
+            return
+        cursor = page.cursor
+
+
+def check_record(body: Mapping[str, Any], cid: str, uri: str) -> dict[str, Any]:
+    """A record's JSON body in the data model, if its bytes hash to ``cid``."""
+    value = cbor.from_json(body)
+    if not isinstance(value, dict):
+        raise InvalidRecord("/record", f"{uri} is no object")
+    expected, actual = Cid.parse(cid), Cid.of(cbor.encode(value))
+    if actual != expected:
+        raise CidMismatch(str(expected), str(actual), uri)
+    return value
+
+
+def _ask(method: str, params: Mapping[str, Param], answer: type[View], api: str | None) -> View:
+    given = {name: value for name, value in params.items() if value}
+    query = urlencode(given, doseq=True)
+    url = f"{api_url(api)}/xrpc/{FOUNDATION}.{method}?{query}"
+    try:
+        data = settings().http.get_json(url, max_bytes=MAX_ANSWER)
+    except XrpcError as error:
+        if error.error.endswith("NotFound"):
+            raise NotFound(error.message or f"the index has no {params.get('uri')}") from error
+        raise
+    return views.from_json(answer, data)

@@ -1,0 +1,171 @@
+"""Shards as blobs of the account's own repository.
+
+Rule: what is in memory at a time is a few chunks, whatever a shard's size; a shard waits for its
+upload in a spooled temporary file. Blobs are named by their content: the same shards uploaded
+twice are the same blobs. A PDS serves a blob only once a record refers to it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import IO, Any
+
+import stamina
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from atdata.atmosphere.client import AtmosphereClient
+from atdata.atmosphere.reshard import repack, samples_in, samples_of, spool
+from atdata.dataset import Dataset
+from atdata.index import DataSource
+from atdata.protocol.errors import FetchFailed, FetchTimeout, NotFound, XrpcError
+from atdata.protocol.records import BlobShard
+from atdata.protocol.syntax import BlobUri, Did
+from atdata.sources import BlobSource
+
+SHARD_MIME = "application/x-tar"
+WORKERS = 4
+ATTEMPTS = 4
+VIEW_BYTES = 50_000_000  # what every PDS takes; shards of a view have no size of their own
+TRY_AGAIN = frozenset({429, 500, 502, 503, 504})
+
+
+class PDSBlobStore:
+    """Writes shards as blobs to the session's PDS and reads them back. Follows
+    ``AbstractDataStore``.
+
+    >>> store = PDSBlobStore(client)
+    >>> urls = store.write_shards(dataset, prefix="my-data/v1")
+    """
+
+    def __init__(self, client: AtmosphereClient) -> None:
+        self._client = client
+        self._uploaded: dict[str, BlobShard] = {}
+
+    def write_shards(
+        self,
+        dataset: Dataset[Any],
+        *,
+        prefix: str = "",
+        maxcount: int | None = None,
+        maxsize: float | None = None,
+        progress: bool | None = None,
+    ) -> list[str]:
+        """Upload every shard of ``dataset``; returns ``at://did/blob/cid`` for each, in order.
+
+        With ``maxcount`` (samples) or ``maxsize`` (bytes of tar) the samples are put into new
+        shards within these limits, in the same order and unchanged; a single sample that is larger
+        gets a shard of its own. ``prefix`` names the upload in the progress bar (a blob itself
+        has no name), which is shown if ``progress``, or by default if stderr is a terminal.
+
+        Raises ``NotLoggedIn``, ``InvalidShard``, ``XrpcError`` (the PDS's own limits).
+        """
+        pieces = _pieces(dataset, maxcount, maxsize)
+        shown = sys.stderr.isatty() if progress is None else progress
+        with _Bar(prefix or "upload", shown) as advance:
+            shards = self._upload_all(pieces, advance)
+        did = Did(self._client.did)
+        for shard in shards:
+            self._uploaded[str(shard.cid)] = shard
+        return [str(BlobUri(did, shard.cid)) for shard in shards]
+
+    def shards(self, urls: Sequence[str]) -> tuple[BlobShard, ...]:
+        """What this store has uploaded under these URLs, with the size and type that the PDS
+        confirmed, as a record needs it. Raises ``NotFound`` for any other URL."""
+        cids = [str(BlobUri.parse(url).cid) for url in urls]
+        for url, cid in zip(urls, cids, strict=True):
+            if cid not in self._uploaded:
+                raise NotFound(f"{url} was not uploaded through this store")
+        return tuple(self._uploaded[cid] for cid in cids)
+
+    def read_url(self, url: str) -> str:
+        """The HTTP address (com.atproto.sync.getBlob) of ``at://did/blob/cid``.
+
+        Raises ``InvalidSyntax``, and ``IdentityNotFound`` if the account's host is unknown.
+        """
+        blob = BlobUri.parse(url)
+        return self._client.blob_url(blob.did, str(blob.cid))
+
+    def create_source(self, urls: Sequence[str]) -> BlobSource:
+        """A source that streams these blobs, of any account, checked against their CIDs."""
+        blobs = [BlobUri.parse(url) for url in urls]
+        own = self._client.is_authenticated and {blob.did for blob in blobs} == {self._client.did}
+        return BlobSource(blobs, pds_endpoint=self._client.pds if own else None)
+
+    def _upload_all(
+        self, pieces: Iterator[IO[bytes]], advance: Callable[[int], None]
+    ) -> list[BlobShard]:
+        done: list[BlobShard] = []
+        running: deque[Future[BlobShard]] = deque()
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for piece in pieces:
+                if len(running) == WORKERS:
+                    done.append(running.popleft().result())
+                running.append(pool.submit(self._upload, piece, advance))
+            done += [future.result() for future in running]
+        return done
+
+    def _upload(self, piece: IO[bytes], advance: Callable[[int], None]) -> BlobShard:
+        with piece:
+            for attempt in stamina.retry_context(on=_worth_another_try, attempts=ATTEMPTS):
+                with attempt:
+                    return self._client.upload_blob(piece, SHARD_MIME, on_bytes=advance)
+        raise AssertionError  # retry_context returns or raises
+
+
+def _worth_another_try(error: Exception) -> bool:
+    if isinstance(error, XrpcError | FetchFailed):
+        return error.status is None or error.status in TRY_AGAIN
+    return isinstance(error, FetchTimeout)
+
+
+def _pieces(
+    dataset: Dataset[Any], maxcount: int | None, maxsize: float | None
+) -> Iterator[IO[bytes]]:
+    """The shards to upload, each an open file that the upload closes."""
+    if is_view(dataset):
+        return repack(samples_of(dataset), maxcount, maxsize or VIEW_BYTES)
+    if maxcount is None and maxsize is None:
+        return _as_they_are(dataset.source)
+    return repack(samples_in(dataset.source), maxcount, maxsize)
+
+
+def is_view(dataset: Dataset[Any]) -> bool:
+    """Whether the samples are made from those of another dataset (``as_type``), so that no shard
+    holds them yet."""
+    return type(dataset) is not Dataset
+
+
+def _as_they_are(source: DataSource) -> Iterator[IO[bytes]]:
+    for name in source.list_shards():
+        piece = spool()
+        with source.open_shard(name) as stream:
+            shutil.copyfileobj(stream, piece, 1 << 20)
+        yield piece
+
+
+class _Bar:
+    """A progress bar of bytes on stderr; silent unless shown."""
+
+    def __init__(self, label: str, shown: bool) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            console=Console(stderr=True),
+            disable=not shown,
+        )
+        self._label = label
+
+    def __enter__(self) -> Callable[[int], None]:
+        self._bars.start()
+        task = self._bars.add_task(self._label, total=None)
+        return lambda count: self._bars.advance(task, count)
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.stop()

@@ -1,0 +1,217 @@
+"""Publishing dataset records, and reading them back as datasets.
+
+Rule: a record refers to every shard. Blobs are uploaded before the record that makes the PDS keep
+them, and what is read is checked against the CIDs in the record.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from atdata.atmosphere.blobs import SHARD_MIME, is_view
+from atdata.atmosphere.client import AtmosphereClient, RecordRef
+from atdata.atmosphere.entries import (
+    AtmosphereIndexEntry,
+    pack_metadata,
+    read_as,
+    read_entry,
+    unpack_metadata,
+)
+from atdata.atmosphere.repository import RecordBody
+from atdata.atmosphere.schemas import SchemaPublisher, list_kind, now
+from atdata.dataset import Dataset
+from atdata.load import open_source
+from atdata.protocol import records
+from atdata.protocol.errors import InvalidRecord, TypeMismatch
+from atdata.protocol.namespaces import DATASET_COLLECTION, Kind
+from atdata.protocol.records import (
+    BlobStorage,
+    DatasetRecord,
+    DatasetSize,
+    ExternalShard,
+    ExternalStorage,
+    StorageKind,
+)
+from atdata.protocol.syntax import BlobUri
+from atdata.sources import LocalSource, URLSource
+
+Sample = TypeVar("Sample")
+
+log = logging.getLogger(__name__)
+
+
+class DatasetPublisher:
+    """Writes dataset records into the session's repository."""
+
+    def __init__(self, client: AtmosphereClient) -> None:
+        self._client = client
+
+    def publish(
+        self,
+        dataset: Dataset[Any],
+        *,
+        name: str,
+        schema_uri: str | None = None,
+        auto_publish_schema: bool = True,
+        schema_version: str = "1.0.0",
+        description: str | None = None,
+        tags: Sequence[str] = (),
+        license: str | None = None,  # noqa: A002 - the record's own name for it
+        metadata: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Publish a dataset whose shards stay where they are; returns its AT URI.
+
+        The record holds the dataset's URLs as they were given. Without ``schema_uri`` the schema
+        of its sample type is published as ``schema_version``, unless ``auto_publish_schema`` is
+        off, which is a ``ValueError``. ``metadata`` becomes msgpack of at most 100,000 bytes.
+
+        Raises ``NotLoggedIn``, ``InvalidRecord`` (a limit of the lexicon), ``XrpcError``.
+        """
+        if schema_uri is None and not auto_publish_schema:
+            raise ValueError("schema_uri is required when auto_publish_schema is off")
+        return self.publish_with_urls(
+            given_urls(dataset),
+            schema_uri=schema_uri or self.publish_schema_of(dataset, schema_version),
+            name=name,
+            description=description,
+            tags=tags,
+            license=license,
+            metadata=metadata,
+        )
+
+    def publish_with_urls(
+        self,
+        urls: Sequence[str],
+        schema_uri: str,
+        *,
+        name: str,
+        description: str | None = None,
+        tags: Sequence[str] = (),
+        license: str | None = None,  # noqa: A002 - the record's own name for it
+        metadata: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Publish shards at URLs, brace patterns included; returns the AT URI."""
+        record = DatasetRecord(
+            name=name,
+            schema_ref=schema_uri,
+            storage=ExternalStorage(tuple(ExternalShard(url) for url in urls)),
+            created_at=now(),
+            description=description,
+            tags=tuple(tags),
+            license=license,
+            metadata=pack_metadata(metadata),
+        )
+        return self.write(record).uri
+
+    def publish_with_blobs(
+        self,
+        blobs: Sequence[bytes],
+        schema_uri: str,
+        *,
+        name: str,
+        description: str | None = None,
+        tags: Sequence[str] = (),
+        license: str | None = None,  # noqa: A002 - the record's own name for it
+        metadata: Mapping[str, Any] | None = None,
+        mime_type: str = SHARD_MIME,
+    ) -> str:
+        """Upload each of ``blobs`` (one tar per shard) and publish them; returns the AT URI."""
+        shards = tuple(self._client.upload_blob(blob, mime_type) for blob in blobs)
+        record = DatasetRecord(
+            name=name,
+            schema_ref=schema_uri,
+            storage=BlobStorage(shards),
+            created_at=now(),
+            description=description,
+            tags=tuple(tags),
+            license=license,
+            size=DatasetSize(bytes=sum(map(len, blobs)), shards=len(blobs)),
+            metadata=pack_metadata(metadata),
+        )
+        return self.write(record).uri
+
+    def publish_schema_of(self, dataset: Dataset[Any], version: str = "1.0.0") -> str:
+        """Publish the schema of the dataset's sample type; returns its AT URI."""
+        return SchemaPublisher(self._client).publish(dataset.sample_type, version=version)
+
+    def write(self, record: DatasetRecord) -> RecordRef:
+        """Write a record that is complete, under a key that the PDS chooses."""
+        return self._client.create_record(DATASET_COLLECTION, records.to_body(record))
+
+
+class DatasetLoader:
+    """Reads dataset records of any account, in both namespaces."""
+
+    def __init__(self, client: AtmosphereClient) -> None:
+        self._client = client
+
+    def get(self, uri: str) -> RecordBody:
+        """The JSON body of a dataset record.
+
+        Raises ``NotFound``, ``InvalidRecord`` if it is no dataset.
+        """
+        stored = self._client.get_record(uri)
+        read_as(DatasetRecord, stored)
+        return stored.body()
+
+    def list_all(self, repo: str | None = None) -> Iterator[RecordBody]:
+        """The body of every dataset in a repository (the session's own if not given), lazily."""
+        return (stored.body() for stored in list_kind(self._client, Kind.DATASET, repo))
+
+    def entry(self, uri: str) -> AtmosphereIndexEntry:
+        """A dataset as an index entry."""
+        return read_entry(self._client.get_record(uri))
+
+    def get_storage_type(self, uri: str) -> StorageKind:
+        """Where its shards are: ``external``, ``blobs`` or ``s3``."""
+        return self.entry(uri).storage_kind
+
+    def get_urls(self, uri: str) -> list[str]:
+        """The URLs of external shards. Raises ``InvalidRecord`` if they are blobs."""
+        entry = self.entry(uri)
+        if entry.storage_kind == "blobs":
+            raise InvalidRecord("/storage", f"{uri} is stored as blobs: use get_blob_urls()")
+        return entry.data_urls
+
+    def get_blob_urls(self, uri: str) -> list[str]:
+        """The HTTP URLs (com.atproto.sync.getBlob) of blob shards, in order.
+
+        Raises ``InvalidRecord`` if they are not blobs.
+        """
+        entry = self.entry(uri)
+        if entry.storage_kind != "blobs":
+            raise InvalidRecord("/storage", f"{uri} is not stored as blobs: use get_urls()")
+        blobs = map(BlobUri.parse, entry.data_urls)
+        return [self._client.blob_url(blob.did, str(blob.cid)) for blob in blobs]
+
+    def get_metadata(self, uri: str) -> dict[str, Any] | None:
+        """The author's metadata, or None. Raises ``InvalidRecord`` if it cannot be decoded."""
+        return unpack_metadata(read_as(DatasetRecord, self._client.get_record(uri)))
+
+    def to_dataset(self, uri: str, sample_type: type[Sample]) -> Dataset[Sample]:
+        """All shards as samples of ``sample_type``, wherever they are; blobs are checked against
+        their CIDs while they stream. ``atdata.load_dataset`` also checks the type."""
+        entry = self.entry(uri)
+        own = self._client.is_authenticated and entry.did == self._client.did
+        pds = self._client.pds if own else None
+        return Dataset[sample_type](open_source(entry, pds))  # type: ignore[valid-type]
+
+
+def given_urls(dataset: Dataset[Any]) -> list[str]:
+    """The dataset's shard URLs as its owner wrote them, brace patterns included.
+
+    Raises ``TypeMismatch`` for a view (``as_type``): no shard holds its samples yet.
+    """
+    if is_view(dataset):
+        raise TypeMismatch(
+            f"{dataset!r} is a view of shards of another type: publish it with a data store, which "
+            "writes shards of its own"
+        )
+    source = dataset.source
+    if not isinstance(source, LocalSource | URLSource):
+        return source.list_shards()
+    if isinstance(source, LocalSource):
+        log.warning("publishing paths of this machine: nobody else can read %s", source.given[0])
+    return list(source.given)

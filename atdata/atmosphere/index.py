@@ -1,0 +1,140 @@
+"""A repository on the AT Protocol as an index of datasets: the unified interface.
+
+Rule: an entry says where every shard is. With a data store the shards are uploaded first and the
+record refers to all of them; without one the dataset's own URLs are written down as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from atdata.atmosphere.blobs import PDSBlobStore
+from atdata.atmosphere.client import AtmosphereClient
+from atdata.atmosphere.datasets import DatasetLoader, DatasetPublisher, given_urls
+from atdata.atmosphere.entries import AtmosphereIndexEntry, pack_metadata, read_entry
+from atdata.atmosphere.repository import RecordBody
+from atdata.atmosphere.schemas import SchemaLoader, SchemaPublisher, list_kind, now
+from atdata.dataset import Dataset
+from atdata.index import AbstractDataStore
+from atdata.protocol.namespaces import Kind
+from atdata.protocol.records import (
+    BlobStorage,
+    DatasetRecord,
+    DatasetSize,
+    ExternalShard,
+    ExternalStorage,
+    Storage,
+)
+
+
+class AtmosphereIndex:
+    """Publishes into the session's repository, and lists any. Follows ``AbstractIndex``.
+
+    >>> index = AtmosphereIndex(client, data_store=PDSBlobStore(client))
+    """
+
+    def __init__(
+        self, client: AtmosphereClient, data_store: AbstractDataStore | None = None
+    ) -> None:
+        """``data_store``: where ``insert_dataset`` copies the shards; None leaves them in place."""
+        self.client = client
+        self.data_store = data_store
+
+    # --- schemas -------------------------------------------------------------------------------
+
+    def publish_schema(
+        self,
+        sample_type: type,
+        *,
+        version: str = "1.0.0",
+        name: str | None = None,
+        description: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Publish the schema of a sample type; returns its AT URI. See ``SchemaPublisher``."""
+        return SchemaPublisher(self.client).publish(
+            sample_type, name=name, version=version, description=description, metadata=metadata
+        )
+
+    def get_schema(self, ref: str) -> RecordBody:
+        """The JSON body of a schema. Raises ``NotFound``."""
+        return SchemaLoader(self.client).get(ref)
+
+    def list_schemas(self, repo: str | None = None) -> Iterator[RecordBody]:
+        """The body of every schema (``schema["name"]``, ``schema["version"]``), lazily."""
+        return SchemaLoader(self.client).list_all(repo)
+
+    def decode_schema(self, ref: str) -> type:
+        """The Python type of samples of a schema, of any account."""
+        return SchemaLoader(self.client).decode(ref)
+
+    # --- datasets ------------------------------------------------------------------------------
+
+    def insert_dataset(
+        self,
+        dataset: Dataset[Any],
+        *,
+        name: str,
+        schema_ref: str | None = None,
+        schema_version: str = "1.0.0",
+        description: str | None = None,
+        tags: Sequence[str] = (),
+        license: str | None = None,  # noqa: A002 - the record's own name for it
+        metadata: Mapping[str, Any] | None = None,
+        maxcount: int | None = None,
+        maxsize: float | None = None,
+    ) -> AtmosphereIndexEntry:
+        """Publish a dataset and return its entry.
+
+        Without ``schema_ref`` the schema of its sample type is published first, as
+        ``schema_version``. With a data store all shards are copied there, in pieces of at most
+        ``maxcount`` samples and ``maxsize`` bytes where these are given.
+
+        Raises ``NotLoggedIn``, ``InvalidRecord`` (a limit of the lexicon), ``XrpcError``.
+        """
+        publisher = DatasetPublisher(self.client)
+        packed = pack_metadata(metadata)  # what can fail without the network fails first
+        schema = schema_ref or publisher.publish_schema_of(dataset, schema_version)
+        storage, size = self._store(dataset, name, maxcount, maxsize)
+        record = DatasetRecord(
+            name=name,
+            schema_ref=schema,
+            storage=storage,
+            created_at=now(),
+            description=description,
+            tags=tuple(tags),
+            license=license,
+            size=size,
+            metadata=packed,
+        )
+        written = publisher.write(record)
+        return AtmosphereIndexEntry(
+            written.uri, written.cid, record, None if metadata is None else dict(metadata)
+        )
+
+    def _store(
+        self, dataset: Dataset[Any], name: str, maxcount: int | None, maxsize: float | None
+    ) -> tuple[Storage, DatasetSize]:
+        store = self.data_store
+        if store is None:
+            return _external(given_urls(dataset)), DatasetSize()
+        urls = store.write_shards(dataset, prefix=name, maxcount=maxcount, maxsize=maxsize)
+        if not isinstance(store, PDSBlobStore):
+            return _external(urls), DatasetSize(shards=len(urls))
+        shards = store.shards(urls)
+        size = sum(shard.size or 0 for shard in shards)
+        return BlobStorage(shards), DatasetSize(bytes=size, shards=len(shards))
+
+    def get_dataset(self, ref: str) -> AtmosphereIndexEntry:
+        """The entry at an AT URI, of any account. Raises ``NotFound``."""
+        return DatasetLoader(self.client).entry(ref)
+
+    def list_datasets(self, repo: str | None = None) -> Iterator[AtmosphereIndexEntry]:
+        """Every entry in a repository, lazily: the session's own, or that of the DID or handle
+        ``repo``, read from its own PDS."""
+        return map(read_entry, list_kind(self.client, Kind.DATASET, repo))
+
+
+def _external(urls: Sequence[str]) -> ExternalStorage:
+    return ExternalStorage(tuple(ExternalShard(url) for url in urls))
