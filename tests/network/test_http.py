@@ -10,6 +10,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -526,15 +527,23 @@ def test_a_connection_is_kept(client: Client, serve: Serve) -> None:
     with pytest.raises(FetchFailed):
         client.get_bytes(f"{server.url}/e")
     with client.stream(f"{server.url}/x") as body:
-        body.read()
+        body.read(len(DATA))
+    client.get_bytes(f"{server.url}/x")
     assert len({request.client_port for request in server.seen}) == 1
 
 
-def test_an_unread_rest_is_not_mistaken_for_the_next_answer(client: Client, serve: Serve) -> None:
-    server = serve({"/x": content(DATA), "/y": content(b"y")})
-    with client.stream(f"{server.url}/x") as body:
-        body.read(10)
-    assert client.get_bytes(f"{server.url}/y") == b"y"
+def test_an_unread_rest_is_not_mistaken_for_the_next_answer(
+    client: Client, serve: Serve, stop: threading.Event
+) -> None:
+    def two_parts(request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n0123456789")
+        stop.wait(10)
+
+    server = serve({"/x": content(DATA), "/y": content(b"y"), "/held": two_parts})
+    for path in ("/x", "/held"):
+        with client.stream(f"{server.url}{path}") as body:
+            body.read(10)
+        assert client.get_bytes(f"{server.url}/y", timeout=5.0) == b"y"
 
 
 def test_a_kept_connection_that_the_host_closed_is_no_failure(client: Client, serve: Serve) -> None:
