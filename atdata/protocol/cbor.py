@@ -70,10 +70,8 @@ def encode(value: Data, *, max_depth: int = MAX_DEPTH) -> bytes:
 
 
 def _link(tag: cbor2.CBORTag, immutable: bool) -> Cid:
-    payload = tag.value
-    if tag.tag != _LINK_TAG or not isinstance(payload, bytes) or payload[:1] != b"\0":
-        raise InvalidCbor("a link is tag 42 of a byte string that starts with 00")
-    return Cid(payload[1:])
+    # libipld has seen to it that this is tag 42 of a byte string which starts with 00.
+    return Cid(tag.value[1:])
 
 
 def _minimal_size(value: Value, depth: int) -> int:

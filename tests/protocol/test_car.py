@@ -100,12 +100,12 @@ def test_cut_short_at_every_byte() -> None:
 BROKEN: dict[str, bytes] = {
     "nothing": b"",
     "zero padding": FILE + bytes(10),
-    "length not minimal": FILE + b"\x80\x00",
-    "length without end": FILE + b"\xff" * 20,
+    "length of zero, not minimal": FILE + b"\x80\x00",
+    "length not minimal": FILE + b"\xa7\x00" + ONE[0].raw + ONE[1],
     "length of 2^62": FILE + b"\xff" * 8 + b"\x3f",
     "section shorter than a CID": FILE + b"\x05abcde",
     "block with another hash": FILE + bytes((36,)) + bytes.fromhex("01711320") + bytes(32),
-    "block with another codec": FILE + bytes((36,)) + bytes.fromhex("01701220") + bytes(32),
+    "block with another codec": FILE + b"\x27" + bytes.fromhex("01701220") + ROOT.digest + b"one",
     "CID of version 0": FILE + bytes((36,)) + bytes.fromhex("1220") + bytes(34),
     "header is no CBOR": b"\x01\xff",
     "header is an array": with_header([]),
@@ -125,6 +125,11 @@ def test_broken(data: bytes) -> None:
     with pytest.raises(InvalidCar) as caught:
         car.read(data)
     assert len(str(caught.value)) < 300
+
+
+def test_a_length_without_end_is_not_read_to_its_end() -> None:
+    with pytest.raises(InvalidCar, match="longer than 9 bytes"):
+        car.read(FILE + b"\xff" * 1000)
 
 
 @given(st.binary(max_size=200), st.booleans())

@@ -33,6 +33,7 @@ COUNTS = {
     "🏳️‍🌈": 1,
     "❤️‍🔥": 1,
     "a\u200db": 2,  # a joiner joins pictographs only
+    "a\u200d👨": 2,
     "🇩🇪": 1,
     "🇩🇪🇫🇷": 2,
     "🇩🇪🇫": 2,

@@ -230,9 +230,18 @@ def test_datetime_that_is_none(text: str) -> None:
 # --- languages and URIs --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["x", "en-x", "en-a", "en-u-x-y", "i", "en--us", "en-toolongsub"])
-def test_language_with_nothing_after_a_singleton(text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["x", "en-x", "en-a", "en-u-x-y", "en-a-b-foo", "i", "en--us", "en-toolongsub"]
+)
+def test_language_that_is_not_well_formed(text: str) -> None:
     assert not syntax.is_language(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["x-a-a", "en-x-a-a", "en-a-extended-extended", "de-1901-a-1901-b-1901"]
+)
+def test_language_where_repeating_is_allowed(text: str) -> None:
+    assert syntax.is_language(text)
 
 
 @pytest.mark.parametrize("text", ["s3://bucket/key", "git+ssh://host/path", "urn:x:y"])
