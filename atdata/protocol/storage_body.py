@@ -71,7 +71,7 @@ def _type_name(body: Body) -> str:
             if body.has(member):
                 return name
         raise InvalidRecord(body.at("$type"), "is missing")
-    namespace, _, name = written.removesuffix("#main").rpartition(".")
+    namespace, _, name = written.rpartition(".")
     return name if namespace in {FOUNDATION, SUCCESSOR} else written
 
 

@@ -200,6 +200,19 @@ def test_lexicon_and_model_draw_the_line_at_the_same_length(name: str, member: s
     assert of_lexicon.value.path == of_model.value.path == f"/{member}"
 
 
+@pytest.mark.parametrize("member", ["repository", "commit", "path", "branch"])
+def test_lexicon_and_model_draw_the_line_at_the_same_length_of_code_references(member: str) -> None:
+    definition = CATALOG.definition(f"{NS}.lens#codeReference")
+    assert isinstance(definition, types.Object)
+    limit = definition.properties[member].max_length  # type: ignore[attr-defined]
+    body = to_body(RECORDS["lens"])
+    body["putterCode"][member] = "x" * limit
+    parse(f"{NS}.lens", body)
+    body["putterCode"][member] += "x"
+    with pytest.raises(InvalidRecord):
+        parse(f"{NS}.lens", body)
+
+
 @pytest.mark.parametrize(
     ("name", "member"),
     [(name, m) for name in RECORDS for m in record(name).record.required],

@@ -171,6 +171,7 @@ def test_refused_fields(body: Any, path: str) -> None:
         (dataset(storage=None), "/storage"),
         (dataset(storage={}), "/storage/$type"),
         (dataset(storage={"$type": "com.example.tape", "urls": ["x"]}), "/storage/$type"),
+        (dataset(storage={"$type": "com.example.storageS3", "bucket": "b"}), "/storage/$type"),
         (dataset(storage={"urls": []}), "/storage/urls"),
         (dataset(storage={"urls": ["x" * 1001]}), "/storage/urls/0"),
         (dataset(storage={"shards": [{"url": "x" * 2001}]}), "/storage/shards/0/url"),
@@ -209,6 +210,12 @@ def test_refused_datasets(body: Any, path: str) -> None:
 )
 def test_refused_lenses(body: Any, path: str) -> None:
     assert refused(LENS, body) == path
+
+
+@pytest.mark.parametrize("body", [lens(name=None), {}])
+def test_what_is_missing_is_called_so(body: Any) -> None:
+    with pytest.raises(InvalidRecord, match=r"^record at /name: is missing$"):
+        parse(LENS, body)
 
 
 @pytest.mark.parametrize(
@@ -253,6 +260,29 @@ def test_json_schema_types(value: Any, expected: FieldType) -> None:
     found = parse(SCHEMA, json_schema(value))
     assert isinstance(found, SchemaRecord)
     assert found.fields[0].type == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"type": ["string", "null"]},
+        {"oneOf": [{"type": "null"}, {"type": "string"}]},
+        {"anyOf": [{"type": ["null", "string"]}]},
+    ],
+)
+def test_what_may_be_null_is_optional_even_where_required(value: Any) -> None:
+    body = json_schema(value)
+    body["schema"]["required"] = ["x"]
+    found = parse(SCHEMA, body)
+    assert isinstance(found, SchemaRecord)
+    assert (found.fields[0].type, found.fields[0].optional) == (PrimitiveType("str"), True)
+
+
+@pytest.mark.parametrize("name", ["content", "schemaBody"])
+def test_json_schema_one_level_deeper(name: str) -> None:
+    inner = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+    found = parse(SCHEMA, schema(fields=None, schema={name: inner}))
+    assert found == parse(SCHEMA, schema())
 
 
 @pytest.mark.parametrize(

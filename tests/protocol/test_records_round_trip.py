@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft7Validator
 
 from atdata.protocol import cbor
 from atdata.protocol.cid import RAW, Cid
@@ -203,6 +204,12 @@ def test_readers_of_json_schema_see_the_same_fields(record: SchemaRecord) -> Non
     found = parse(SCHEMA, body)
     assert isinstance(found, SchemaRecord)
     assert found == record
+
+
+@settings(max_examples=50, deadline=None)
+@given(schemas)
+def test_the_json_schema_is_one(record: SchemaRecord) -> None:
+    Draft7Validator.check_schema(to_body(record)["schema"])
 
 
 # --- writing -----------------------------------------------------------------------------------

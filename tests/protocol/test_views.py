@@ -162,6 +162,14 @@ def test_members_of_later_versions_are_ignored() -> None:
     assert views.from_json(views.TagCount, body) == views.TagCount("vision", 3)
 
 
+def test_null_is_the_same_as_absent() -> None:
+    body = {"tags": [], "cursor": None}
+    assert views.from_json(views.TagPage, body) == views.TagPage(())
+    body = {"sources": None, "counts": None}
+    with pytest.raises(InvalidRecord, match="is missing"):
+        views.from_json(views.IndexStatus, body)
+
+
 @pytest.mark.parametrize(
     ("body", "path"),
     [
