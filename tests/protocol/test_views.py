@@ -163,7 +163,7 @@ def test_members_of_later_versions_are_ignored() -> None:
 
 
 def test_null_is_the_same_as_absent() -> None:
-    body = {"tags": [], "cursor": None}
+    body: dict[str, Any] = {"tags": [], "cursor": None}
     assert views.from_json(views.TagPage, body) == views.TagPage(())
     body = {"sources": None, "counts": None}
     with pytest.raises(InvalidRecord, match="is missing"):
