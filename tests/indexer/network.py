@@ -61,6 +61,7 @@ class Firehose:
     sent: list[tuple[int, bytes]] = field(default_factory=list)
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
     handles: dict[str, str] = field(default_factory=dict)
+    blobs: dict[str, bytes] = field(default_factory=dict)
     seen: list[int | None] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     plc_is_down: bool = False
@@ -167,14 +168,21 @@ class Firehose:
             handle = parse_qs(parts.query)["handle"][0]
             if handle in self.handles:
                 return _json(200, {"did": self.handles[handle]})
+        elif parts.path.endswith("getBlob"):
+            blob = self.blobs.get(parse_qs(parts.query)["cid"][0])
+            if blob is not None:
+                return _response(200, "application/octet-stream", blob)
         elif parts.path.lstrip("/") in self.documents:
             return _json(200, self.documents[parts.path.lstrip("/")])
         return _json(404, {"error": "NotFound", "message": "unknown"})
 
 
 def _json(status: int, value: Any) -> Response:
-    body = json.dumps(value).encode()
-    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body))})
+    return _response(status, "application/json", json.dumps(value).encode())
+
+
+def _response(status: int, kind: str, body: bytes) -> Response:
+    headers = Headers({"Content-Type": kind, "Content-Length": str(len(body))})
     headers["Connection"] = "close"
     return Response(status, HTTPStatus(status).phrase, headers, body)
 
@@ -198,7 +206,7 @@ async def running(
     *others: Firehose,
     clock: Callable[[], int] = lambda: NOW_US,
     **config: Any,
-) -> Any:
+) -> AsyncIterator[Indexer]:
     """An indexer that follows ``net`` (and the others) until the block ends."""
     sources = tuple(source.url for source in (net, *others))
     settings = {"backoff_seconds": 0.01, "backoff_max_seconds": 0.05, "flush_seconds": 0.05}

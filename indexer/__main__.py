@@ -1,0 +1,162 @@
+"""The indexer's own command line: ``python -m indexer run|record|replay|status``.
+
+A thin shell: configuration is parsed here, once, and handed to the parts. ``run``, ``replay`` and
+``status`` are what the ``atdata`` command calls too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry, start_http_server
+
+from atdata.network.http import HttpClient, Policy
+from atdata.network.identity import Resolver
+from atdata.protocol.errors import AtdataError
+from indexer.config import IndexerConfig
+from indexer.pipeline import Indexer
+from indexer.recordings import Recording, ReplayServer, record
+from indexer.store import Store, open_database
+
+
+async def run(config: IndexerConfig, registry: CollectorRegistry | None = None) -> None:
+    """Index ``config.sources`` into ``config.db`` until SIGINT or SIGTERM.
+
+    Raises ``StoreError`` if the database can't be used.
+    """
+    connection = open_database(config.db, memory_limit=config.memory_limit, threads=config.threads)
+    http = HttpClient(Policy(dev=config.dev))
+    try:
+        resolver = Resolver(http, plc=config.plc)
+        indexer = Indexer(config, connection, resolver, registry=registry)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, indexer.stop)
+        await indexer.run()
+    finally:
+        http.close()
+        connection.close()
+
+
+async def replay(folder: Path, *, host: str, port: int, rate: float | None) -> None:
+    """Serve a recording until cancelled. Prints the sources and the directory as one JSON line."""
+    async with ReplayServer(Recording.open(folder), host=host, port=port, rate=rate) as server:
+        line = {"sources": server.sources, "plc": server.origin}
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+        await asyncio.get_running_loop().create_future()
+
+
+def status(db: Path) -> dict[str, object]:
+    """What a database holds that no process has open. Raises ``StoreError``."""
+    connection = open_database(db, read_only=True)
+    try:
+        store = Store(connection)
+        return {
+            "sources": [asdict(position) for position in store.positions],
+            "repos": store.repo_count,
+            "changes": store.change,
+            "quarantined": store.quarantined,
+            "drops": store.drops,
+        }
+    finally:
+        connection.close()
+
+
+def configure_logging() -> None:
+    """To standard error: for people at a terminal, JSON lines otherwise."""
+    terminal = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status: 0, or 1 with one line on standard error."""
+    options = _parser().parse_args(arguments)
+    configure_logging()
+    try:
+        _command(options)
+    except AtdataError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _command(options: argparse.Namespace) -> None:
+    match options.command:
+        case "run":
+            registry = CollectorRegistry()
+            if options.metrics_port is not None:
+                start_http_server(options.metrics_port, "127.0.0.1", registry)
+            given = {"sources": options.source, "db": options.db, "plc": options.plc}
+            given["dev"] = options.dev or None
+            config = IndexerConfig(**{k: v for k, v in given.items() if v is not None})
+            asyncio.run(run(config, registry))
+        case "record":
+            sources = dict(pair.split("=", 1) for pair in options.source)
+            made = record(
+                sources,
+                options.out,
+                plc=options.plc,
+                dev=options.dev,
+                idle_seconds=options.idle,
+                max_frames=options.max_frames,
+                provenance=options.provenance,
+            )
+            _print(asdict(asyncio.run(made)))
+        case "replay":
+            serving = replay(options.folder, host="127.0.0.1", port=options.port, rate=options.rate)
+            asyncio.run(serving)
+        case "status":
+            _print(status(options.db))
+
+
+def _print(value: object) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m indexer", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run", help="follow sources and index what they send")
+    running.add_argument("--db", type=Path, help="the DuckDB file")
+    running.add_argument("--source", action="append", metavar="URL", help="repeatable")
+    running.add_argument("--plc", metavar="URL")
+    running.add_argument("--dev", action="store_true", help="allow http, ws and loopback")
+    running.add_argument("--metrics-port", type=int, help="Prometheus, on 127.0.0.1")
+    recording = commands.add_parser("record", help="keep firehoses byte for byte")
+    recording.add_argument("out", type=Path, help="a new directory")
+    recording.add_argument("--source", action="append", metavar="NAME=URL", required=True)
+    recording.add_argument("--plc", metavar="URL", default=IndexerConfig().plc)
+    recording.add_argument("--dev", action="store_true", help="allow http, ws and loopback")
+    recording.add_argument("--idle", type=float, default=5.0, help="end after silent seconds")
+    recording.add_argument("--max-frames", type=int)
+    recording.add_argument("--provenance", default="")
+    replaying = commands.add_parser("replay", help="serve a recording as a network of its own")
+    replaying.add_argument("folder", type=Path)
+    replaying.add_argument("--port", type=int, default=0)
+    replaying.add_argument("--rate", type=float, help="frames per second")
+    asking = commands.add_parser("status", help="what a database holds that no process has open")
+    asking.add_argument("--db", type=Path, required=True)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
