@@ -36,6 +36,7 @@ def test_a_signature_has_one_form(key: SigningKey) -> None:
         b"",
         signature[:-1],
         signature + b"\0",
+        r + b"\0" + s,
         bytes(64),
         r + bytes(32),
         bytes(32) + s,
