@@ -14,8 +14,8 @@ from atdata.lens import Lens, lens
 
 if TYPE_CHECKING:
     from atdata.dataset import Dataset as Dataset
-    from atdata.discovery import pull as pull
     from atdata.discovery import search as search
+    from atdata.download import pull as pull
     from atdata.load import load_dataset as load_dataset
     from atdata.protocol.syntax import AtUri as AtUri
     from atdata.samples import DictSample as DictSample
@@ -41,7 +41,7 @@ _LAZY = {
     "configure": "atdata.settings",
     "load_dataset": "atdata.load",
     "packable": "atdata.samples",
-    "pull": "atdata.discovery",
+    "pull": "atdata.download",
     "search": "atdata.discovery",
 }
 

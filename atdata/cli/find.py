@@ -22,13 +22,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from atdata.cli.output import console, named_errors, plain, print_json, say
+from atdata.cli.output import Json, console, named_errors, plain, print_json, say
+from atdata.protocol.records import StorageKind
 from atdata.protocol.views import DatasetDetail, DatasetView, FieldView, LensView, SizeView
 from atdata.settings import configure
 
 Api = Annotated[str | None, typer.Option("--api", help="Base URL of the search API.")]
 Dev = Annotated[bool, typer.Option("--dev", help="Allow http and loopback addresses.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many results.")]
 
 
@@ -73,7 +73,7 @@ def search(
     license_: Annotated[str | None, typer.Option("--license", help="Only this licence.")] = None,
     schema: Annotated[str | None, typer.Option(help="Only of this schema (AT URI).")] = None,
     author: Annotated[str | None, typer.Option(help="Only by this DID or handle.")] = None,
-    storage: Annotated[str | None, typer.Option(help="external, blobs or s3.")] = None,
+    storage: Annotated[StorageKind | None, typer.Option(help="external, blobs or s3.")] = None,
     limit: Limit = 25,
     json: Json = False,
     api: Api = None,
@@ -126,7 +126,7 @@ def show(
     dev: Dev = False,
 ) -> None:
     """One dataset, with its schema."""
-    from atdata.discovery import get_dataset
+    from atdata.api import get_dataset
 
     _connect(api, dev)
     detail = get_dataset(uri)
@@ -158,7 +158,7 @@ def lenses(
     dev: Dev = False,
 ) -> None:
     """Lenses by schema pair."""
-    from atdata.discovery import find_lenses
+    from atdata.api import find_lenses
 
     _connect(api, dev)
     found = list(islice(find_lenses(source=source, target=target), limit))
@@ -190,7 +190,7 @@ def pull(
     dev: Dev = False,
 ) -> None:
     """Download a dataset's shards, each checked against its CID."""
-    from atdata.pull import pull as download
+    from atdata.download import pull as download
 
     _connect(api, dev)
     with _progress() as bars:

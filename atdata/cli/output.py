@@ -6,8 +6,9 @@ import functools
 import json
 import sys
 import unicodedata
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -19,6 +20,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 EXIT_FAILED = 1
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def console() -> Console:
@@ -56,3 +59,13 @@ def named_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(EXIT_FAILED) from error
 
     return run
+
+
+@contextmanager
+def needs_servers() -> Iterator[None]:
+    """Around the imports of a command that runs the servers."""
+    try:
+        yield
+    except ImportError as error:
+        say(f"atdata: this command needs the servers: pip install 'atdata[all]' ({error})")
+        raise typer.Exit(EXIT_FAILED) from error

@@ -2,7 +2,7 @@
 
     AtdataError
     ├── ProtocolError           bytes or text from elsewhere break a rule of the protocol
-    │   ├── InvalidSyntax       an identifier: DID, handle, NSID, record key, TID, AT URI, datetime …
+    │   ├── InvalidSyntax       an identifier: DID, handle, NSID, record key, TID, AT URI …
     │   ├── InvalidCid          a CID that is no CID, or of a kind the protocol does not use
     │   ├── InvalidCbor         not strict DAG-CBOR, or outside the AT Protocol data model
     │   ├── InvalidCar          a CAR file whose framing or roots are wrong
@@ -51,7 +51,7 @@ class ProtocolError(AtdataError, ValueError):
 
 
 class InvalidSyntax(ProtocolError):
-    """An identifier is malformed. ``kind`` is its name in the specification, ``value`` the input."""
+    """An identifier is malformed. ``kind`` is its name in the protocol, ``value`` the input."""
 
     def __init__(self, kind: str, value: object, why: str) -> None:
         self.kind, self.value, self.why = kind, value, why

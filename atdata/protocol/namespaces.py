@@ -27,6 +27,7 @@ COLLECTIONS: dict[str, Kind] = {
     f"{FOUNDATION}.sampleSchema": Kind.SCHEMA,
     f"{FOUNDATION}.schema": Kind.SCHEMA,
     f"{FOUNDATION}.record": Kind.DATASET,
+    f"{FOUNDATION}.entry": Kind.DATASET,
     f"{FOUNDATION}.lens": Kind.LENS,
     f"{FOUNDATION}.label": Kind.LABEL,
     f"{SUCCESSOR}.schema": Kind.SCHEMA,

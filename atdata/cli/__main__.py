@@ -1,0 +1,5 @@
+"""``python -m atdata.cli``."""
+
+from atdata.cli import app
+
+app()

@@ -1,0 +1,162 @@
+"""``atdata serve``: the node. One process, one DuckDB file: indexer on a thread, API beside it.
+
+The composition root of the servers: everything is made here and handed to the parts. When the
+indexer fails, the node ends with status 1 and says why; it never serves a dead index.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from atdata.cli.output import EXIT_FAILED, named_errors, needs_servers, say
+from atdata.network.http import HttpClient, Policy
+from atdata.network.identity import Resolver
+from atdata.protocol.errors import StoreError
+from atdata.settings import DEFAULT_PLC
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from prometheus_client import CollectorRegistry
+
+    from indexer.config import IndexerConfig
+    from indexer.pipeline import Indexer
+    from indexer.recordings import ReplayServer
+    from search_api.config import SearchConfig
+
+
+class IndexerThread(threading.Thread):
+    """An event loop of its own for the indexer. ``failure`` is what ended it, if that was not
+    ``stop``; ``on_end`` is called in either case."""
+
+    def __init__(self, work: Callable[[], Awaitable[None]], on_end: Callable[[], None]) -> None:
+        super().__init__(name="indexer")
+        self._work, self._on_end = work, on_end
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Called by ``start``."""
+
+        async def main() -> None:
+            await self._work()
+
+        try:
+            asyncio.run(main())
+        except BaseException as failure:  # noqa: BLE001 - a thread's root; the node reports it
+            self.failure = failure
+        finally:
+            self._on_end()
+
+
+@named_errors
+def serve(
+    db: Annotated[Path, typer.Option(help="The index's DuckDB file.")] = Path("atdata.duckdb"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the page and the API.")] = 8000,
+    source: Annotated[
+        list[str] | None, typer.Option(help="A relay or PDS, wss://host (repeatable).")
+    ] = None,
+    plc: Annotated[str, typer.Option(help="The PLC directory.")] = DEFAULT_PLC,
+    dev: Annotated[bool, typer.Option("--dev", help="Allow http and loopback addresses.")] = False,
+    recording: Annotated[
+        Path | None, typer.Option(help="Serve this recording as the network, and follow it.")
+    ] = None,
+    replay_port: Annotated[
+        int | None, typer.Option(help="Port of the recording's network (default: port + 1).")
+    ] = None,
+) -> None:
+    """Run the node: index what the sources send, serve the page and the API."""
+    with needs_servers():
+        from indexer.__main__ import configure_logging
+        from indexer.config import IndexerConfig
+        from search_api.config import SearchConfig
+    configure_logging()
+    replay = None
+    if recording is not None:
+        replay = _replay(recording, replay_port or port + 1)
+        source, plc, dev = [*(source or []), *replay.sources.values()], replay.origin, True
+    db.parent.mkdir(parents=True, exist_ok=True)
+    _run(
+        IndexerConfig(sources=tuple(source or ()), db=db, plc=plc, dev=dev),
+        SearchConfig(db=db, host=host, port=port, dev=dev),
+        replay,
+    )
+
+
+def _replay(recording: Path, port: int) -> ReplayServer:
+    from indexer.recordings import Recording, ReplayServer
+
+    return ReplayServer(Recording.open(recording), port=port)
+
+
+def _run(index: IndexerConfig, search: SearchConfig, replay: ReplayServer | None) -> None:
+    from prometheus_client import CollectorRegistry
+
+    from indexer.pipeline import Indexer
+    from indexer.store import open_database
+
+    with ExitStack() as stack:
+        http = HttpClient(Policy(dev=index.dev))
+        stack.callback(http.close)
+        connection = open_database(index.db, memory_limit=index.memory_limit, threads=index.threads)
+        stack.callback(connection.close)
+        registry = CollectorRegistry()
+        resolver = Resolver(http, plc=index.plc)
+        indexer = Indexer(index, connection, resolver, registry=registry)
+        failure = _serve(indexer, connection, search, registry, replay)
+    if failure is not None:
+        if not isinstance(failure, StoreError | OSError):
+            raise failure
+        say(f"atdata: the indexer ended: {failure}")
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _serve(
+    indexer: Indexer,
+    connection: DuckDBPyConnection,
+    config: SearchConfig,
+    registry: CollectorRegistry,
+    replay: ReplayServer | None,
+) -> BaseException | None:
+    """Both halves until a signal, or until one of them ends. Returns what ended the indexer."""
+    import uvicorn
+
+    from search_api.app import create_app
+    from search_api.database import Database
+    from search_api.text_index import TextIndex
+
+    database = Database(connection, config.query_seconds)
+    text_index = TextIndex(config.text_directory(), database)
+    text_index.catch_up()
+    app = create_app(database, text_index, config, registry)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, host=config.host, port=config.port, proxy_headers=False, log_level="warning"
+        )
+    )
+
+    async def follow() -> None:
+        async with AsyncExitStack() as stack:
+            if replay is not None:
+                await stack.enter_async_context(replay)
+            await indexer.run()
+
+    def end_server() -> None:
+        server.should_exit = True
+
+    thread = IndexerThread(follow, end_server)
+    thread.start()
+    say(f"atdata: page and API on http://{config.host}:{config.port} (^C ends)")
+    try:
+        server.run()
+    finally:
+        indexer.stop()
+        thread.join()
+        text_index.close()
+    return thread.failure
