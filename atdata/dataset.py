@@ -114,7 +114,7 @@ class Dataset(Generic[T]):
                     try:
                         sample = decode(packed.data)
                     except InvalidSample as error:
-                        where = (shard, packed.member, packed.offset)
+                        where = (shard, packed.name, packed.offset)
                         raise InvalidSample(error.why, *where) from error
                     yield sample
 
@@ -142,11 +142,11 @@ def _view(base: Dataset[Any], view_type: type[U], convert: Callable[[Any], U]) -
 
 def _decoder(sample_type: type[T]) -> Callable[[memoryview], T]:
     """How to read one sample. Raises ``UnsupportedType`` for what is no sample type."""
-    if issubclass(sample_type, PackableSample | DictSample):
+    if isinstance(sample_type, type) and issubclass(sample_type, PackableSample | DictSample):
         return sample_type.from_bytes
     raise UnsupportedType(
-        f"{quote(sample_type.__name__)} is no sample type: decorate it with @atdata.packable, or "
-        "use Dataset[DictSample]"
+        f"{quote(getattr(sample_type, '__name__', sample_type))} is no sample type: decorate it "
+        "with @atdata.packable, or use Dataset[DictSample]"
     )
 
 

@@ -13,7 +13,7 @@ import re
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import numpy as np
 from numpy.lib import format as npy
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from atdata.protocol.errors import InvalidArray, UnsupportedType, quote
 
 MAGIC = b"\x93NUMPY"
+_NPY_1 = MAGIC + b"\x01\x00"
 MAX_HEADER = 10_000  # bytes; NumPy's own limit for headers that it does not trust
 MAX_DIMENSIONS = 64  # what NumPy has
 
@@ -43,12 +44,14 @@ _COMPACT_DIMENSION = struct.calcsize("<q")
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What a header says: ``count`` items of ``dtype`` in ``shape``."""
+    """What a header says: ``count`` items of ``dtype`` in ``shape``, ``size`` bytes in all."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     count: int
-    fortran: bool = False
+    size: int
+    order: Literal["C", "F"]
+    flat: bool  # of one dimension
 
 
 # --- writing -----------------------------------------------------------------------------------
@@ -82,33 +85,29 @@ def decode(data: bytes) -> Array:
     Raises ``InvalidArray`` for bytes that are neither encoding, cut short, too long, or of a dtype
     that holds objects.
     """
-    if data[:6] == MAGIC:
-        header, start = _npy_header_span(data)
-        layout = _npy_layout(data[header:start])
+    if data[:8] == _NPY_1:
+        start = 10 + (data[8] | data[9] << 8)
+        layout = _npy_layout(data[10:start])
+    elif data[:6] == MAGIC:
+        start = _npy_start(data)
+        layout = _npy_layout(data[12:start])
     else:
-        start = _compact_data_start(data)
+        start = _compact_start(data)
         layout = _compact_layout(data[:start])
-    return _view(data, start, layout)
-
-
-def is_npy(data: bytes) -> bool:
-    """Whether ``data`` begins like an npy file."""
-    return data[:6] == MAGIC
-
-
-def _view(data: bytes, start: int, layout: _Layout) -> Array:
-    expected = layout.count * layout.dtype.itemsize
-    if len(data) - start != expected:
+    if len(data) - start != layout.size:
         raise InvalidArray(
-            f"{layout.dtype} array of shape {layout.shape} needs {expected} bytes, "
+            f"{layout.dtype} array of shape {layout.shape} needs {layout.size} bytes, "
             f"got {len(data) - start}"
         )
     if layout.count == 0:
         return _empty(layout)
     array: Array = np.frombuffer(data, layout.dtype, layout.count, start)
-    if len(layout.shape) == 1:
-        return array
-    return array.reshape(layout.shape, order="F" if layout.fortran else "C")
+    return array if layout.flat else array.reshape(layout.shape, order=layout.order)
+
+
+def is_npy(data: bytes) -> bool:
+    """Whether ``data`` begins like an npy file."""
+    return data[:6] == MAGIC
 
 
 def _empty(layout: _Layout) -> Array:
@@ -120,24 +119,17 @@ def _empty(layout: _Layout) -> Array:
     return array
 
 
-def _npy_header_span(data: bytes) -> tuple[int, int]:
-    """Where the header begins and ends: after the magic, two version bytes and its own length."""
-    if data[6:8] == b"\x01\x00":
-        start = 10
-    elif data[6:8] in (b"\x02\x00", b"\x03\x00"):
-        start = 12
-    else:
+def _npy_start(data: bytes) -> int:
+    """Where the items begin in versions 2 and 3, whose header may be longer."""
+    if data[6:8] not in (b"\x02\x00", b"\x03\x00"):
         raise InvalidArray(f"npy version {quote(data[6:8])} is unknown")
-    size = int.from_bytes(data[8:start], "little")
-    if size > MAX_HEADER or len(data) < start + size:
-        raise InvalidArray(f"npy header of {size} bytes in an array of {len(data)} bytes")
-    return start, start + size
+    return 12 + int.from_bytes(data[8:12], "little")
 
 
 @lru_cache(maxsize=1024)
 def _npy_layout(header: bytes) -> _Layout:
     """Samples of one dataset mostly repeat one header, so that reading it is a dictionary hit."""
-    match = _HEADER.fullmatch(header.decode("latin-1"))
+    match = _HEADER.fullmatch(header.decode("latin-1")) if len(header) <= MAX_HEADER else None
     if match is None:
         raise InvalidArray(f"npy header {quote(header)} is malformed")
     shape = _npy_shape(match["shape"])
@@ -155,7 +147,7 @@ def _npy_shape(text: str) -> tuple[int, ...]:
     return tuple(int(match[1]) for match in matches if match is not None)
 
 
-def _compact_data_start(data: bytes) -> int:
+def _compact_start(data: bytes) -> int:
     """After ``u8 n`` · n bytes of dtype · ``u8 ndim`` · ndim × int64."""
     dtype_end = 1 + data[0] if data else 1
     if len(data) <= dtype_end:
@@ -177,7 +169,9 @@ def _compact_layout(header: bytes) -> _Layout:
 def _layout(descr: str, shape: tuple[int, ...], fortran: bool = False) -> _Layout:
     if len(shape) > MAX_DIMENSIONS or any(length < 0 for length in shape):
         raise InvalidArray(f"shape {quote(shape)} is no shape")
-    return _Layout(_dtype(descr), shape, math.prod(shape), fortran)
+    dtype, count = _dtype(descr), math.prod(shape)
+    order: Literal["C", "F"] = "F" if fortran else "C"
+    return _Layout(dtype, shape, count, count * dtype.itemsize, order, len(shape) == 1)
 
 
 def _dtype(descr: str) -> np.dtype[Any]:

@@ -16,13 +16,13 @@ import typing
 import unicodedata
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Self, TypeVar, dataclass_transform
+from typing import Any, Generic, Self, TypeVar, dataclass_transform
 
 import numpy as np
 import ormsgpack
 
 from atdata import ndarray
-from atdata.fields import SampleField, misfit
+from atdata.fields import Codec, SampleField, misfit
 from atdata.protocol.errors import DataError, InvalidArray, InvalidSample, UnsupportedType, quote
 
 KEY = "__key__"
@@ -73,7 +73,9 @@ class _Packed:
 class PackableSample(_Packed):
     """Base of every ``@packable`` class. Compares by value, arrays included."""
 
-    __atdata_fields__: ClassVar[tuple[SampleField, ...]] = ()
+    # Without an annotation, so that it is no field and get_type_hints names the fields alone.
+    __atdata_fields__ = typing.cast("tuple[SampleField, ...]", ())
+    __atdata_decoders__ = typing.cast("tuple[tuple[str, Codec], ...]", ())
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> Self:
@@ -90,25 +92,37 @@ class PackableSample(_Packed):
 
     @classmethod
     def _of(cls, values: Mapping[str, Any]) -> Self:
-        decoded: dict[str, Any] = {}
-        missing = 0
-        for field in cls.__atdata_fields__:
-            name = field.name
-            if name in values:
-                try:
-                    decoded[name] = field.decode(values[name])
-                except DataError as error:
-                    raise InvalidSample(f"{cls.__name__}.{name}: {error}") from error
-                continue
-            missing += 1
-            if field.optional and not field.has_default:
-                decoded[name] = None
-            elif not field.has_default:
-                raise InvalidSample(f"{cls.__name__}.{name}: is missing")
-        if len(values) != len(cls.__atdata_fields__) - missing:
-            unknown = sorted(values.keys() - {field.name for field in cls.__atdata_fields__})
-            raise InvalidSample(f"{cls.__name__} has no field {quote(', '.join(unknown))}")
+        try:
+            decoded = {name: decode(values[name]) for name, decode in cls.__atdata_decoders__}
+        except (KeyError, DataError):
+            return cls._of_incomplete(values)
+        if len(decoded) != len(values):
+            raise cls._unknown(values)
         return cls(**decoded)
+
+    @classmethod
+    def _of_incomplete(cls, values: Mapping[str, Any]) -> Self:
+        """The careful way: optional fields may be missing, and a misfit is named."""
+        decoded: dict[str, Any] = {}
+        for field in cls.__atdata_fields__:
+            if field.name in values:
+                try:
+                    decoded[field.name] = field.decode(values[field.name])
+                except DataError as error:
+                    raise InvalidSample(f"{cls.__name__}.{field.name}: {error}") from error
+        if len(decoded) != len(values):
+            raise cls._unknown(values)
+        for field in cls.__atdata_fields__:
+            if field.name not in values and not field.has_default:
+                if not field.optional:
+                    raise InvalidSample(f"{cls.__name__}.{field.name}: is missing")
+                decoded[field.name] = None
+        return cls(**decoded)
+
+    @classmethod
+    def _unknown(cls, values: Mapping[str, Any]) -> InvalidSample:
+        unknown = sorted(values.keys() - {field.name for field in cls.__atdata_fields__})
+        return InvalidSample(f"{cls.__name__} has no field {quote(', '.join(unknown))}")
 
     @property
     def packed(self) -> bytes:
@@ -184,6 +198,7 @@ def as_packable(cls: type[T], hints: Mapping[str, Any]) -> type[T]:
         SampleField.of(field.name, hints[field.name], _has_default(field))
         for field in dataclasses.fields(sample)
     )
+    sample.__atdata_decoders__ = tuple((f.name, f.decode) for f in sample.__atdata_fields__)
     if not sample.__atdata_fields__:
         raise UnsupportedType(f"{cls.__name__} has no fields")
     return typing.cast("type[T]", sample)

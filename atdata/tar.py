@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -26,13 +27,14 @@ GZIP_MAGIC = b"\x1f\x8b"
 SAMPLE_EXTENSION = "msgpack"
 
 _ZEROS = bytes(BLOCK)
-# name, size, checksum, type, magic, prefix
-_HEADER = struct.Struct("100s 24x 12s 12x 8s c 100x 6s 82x 155s 12x")
+_HEADER = struct.Struct("100s 24x 12s 12x 8s c 355x")  # name, size, checksum, type
 _ADLER_MODULUS = 65_521
 
 _REGULAR = frozenset({b"0", b"\0", b"7"})
 _WITHOUT_DATA = frozenset({b"1", b"2", b"3", b"4", b"5", b"6"})  # whatever size these claim
 _PAX = frozenset({b"x", b"X"})  # X: the same, from Solaris
+# What nearly every pax header is, one before each member: a time that no sample needs.
+_PAX_TIME = re.compile(rb"\d{1,3} [acm]time=[\d.]{1,40}\n")
 _LONG_NAME, _SPARSE = b"L", b"S"
 _FOR_THE_NEXT = frozenset({b"g", b"K"})  # extension headers that say nothing about data
 
@@ -55,48 +57,33 @@ class Member(NamedTuple):
     offset: int
 
 
-class PackedSample(NamedTuple):
-    """The ``.msgpack`` member of one key, not yet decoded."""
-
-    key: str
-    data: memoryview
-    member: str
-    offset: int
-
-
 # --- samples -------------------------------------------------------------------------------------
 
 
-def read_samples(
-    stream: IO[bytes], shard: str, limits: Limits | None = None
-) -> Iterator[PackedSample]:
-    """The packed sample of every key, in the archive's order.
+def read_samples(stream: IO[bytes], shard: str, limits: Limits | None = None) -> Iterator[Member]:
+    """The ``.msgpack`` member of every key, in the archive's order.
 
     Members of one key stand next to each other; those with other extensions are passed over. Raises
     ``InvalidShard`` if a key has no ``.msgpack`` member or two.
     """
-    current, found, last = "", True, Member("", memoryview(b""), 0)
+    current, found, last = "", True, None
     for member in read_members(stream, shard, limits):
         key, extension = split_name(member.name)
         if not extension:
             continue
         if key != current:
             if not found:
-                raise _without_sample(shard, last)
+                break
             current, found = key, False
         last = member
         if extension == SAMPLE_EXTENSION:
             if found:
                 raise InvalidShard(shard, "a second sample of this key", member.name, member.offset)
             found = True
-            yield PackedSample(key, member.data, member.name, member.offset)
-    if not found:
-        raise _without_sample(shard, last)
-
-
-def _without_sample(shard: str, member: Member) -> InvalidShard:
-    why = f"its key has no .{SAMPLE_EXTENSION} member"
-    return InvalidShard(shard, why, member.name, member.offset)
+            yield member
+    if not found and last is not None:
+        why = f"its key has no .{SAMPLE_EXTENSION} member"
+        raise InvalidShard(shard, why, last.name, last.offset)
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -124,34 +111,40 @@ class _Reader:
     def __init__(self, stream: IO[bytes], shard: str, limits: Limits) -> None:
         self._shard = shard
         self._limits = limits
-        self._at = 0  # in the window
-        self._base = 0  # of the window, in the archive
         self._member: str | None = None  # whose data is being read
         self._name: str | None = None  # said by an extension header, about the next member
         self._size: int | None = None
+        self._base = 0  # of the window, in the archive
+        self._at = 0  # in the window
         self._window, self._read = _opened(stream)
+        self._view = memoryview(self._window)
 
     def members(self) -> Iterator[Member]:
         count = 0
         while True:
-            offset = self._base + self._at
-            header = self._take(BLOCK)
-            name, size_field, checksum, kind, magic, prefix = _HEADER.unpack(header)
+            if self._at + BLOCK > len(self._window):
+                self._refill(BLOCK)
+            at, offset = self._at, self._base + self._at
+            header = self._window[at : at + BLOCK]
+            name, size_field, checksum, kind = _HEADER.unpack(header)
             if zlib.adler32(header) & 0xFFFF != _expected_adler(checksum):
                 if header == _ZEROS:
                     return self._finish()
                 raise self._error("header checksum is wrong", offset)
-            size = self._number(size_field, offset)
+            self._at = at + BLOCK
+            size = _number(size_field)
+            if size is None:
+                raise self._error(f"size {quote(size_field)} is not octal", offset)
             if kind not in _REGULAR:
                 self._pass_over(kind, size, offset)
                 continue
             count += 1
             if count > self._limits.members:
                 raise self._error(f"more than {self._limits.members} members", offset)
-            self._member = self._name or _full_name(name, magic, prefix)
+            self._member = self._name or _full_name(name, header)
             data = self._data(size if self._size is None else self._size, offset)
             # Before POSIX, a directory was a regular file whose name ends in a slash.
-            if not self._member.endswith("/"):
+            if self._member[-1:] != "/":
                 yield Member(self._member, data, offset)
             self._member = self._name = self._size = None
 
@@ -170,19 +163,17 @@ class _Reader:
                 self._skip(size if self._size is None else self._size, offset)
             self._name = self._size = None
 
-    def _number(self, field: bytes, offset: int) -> int:
-        """A size: octal text, or base 256 where the first byte says so (GNU)."""
-        size = int.from_bytes(field[1:], "big") if field[0] == 0x80 else _octal(field)
-        if size is None:
-            raise self._error(f"size {quote(field)} is not octal", offset)
-        return size
-
     def _data(self, size: int, offset: int) -> memoryview:
         """The next ``size`` bytes; the padding after them is passed over."""
         if size > self._limits.member_bytes:
             limit = self._limits.member_bytes
             raise self._error(f"{size} bytes, more than the {limit} allowed", offset)
-        return self._take(size + -size % BLOCK)[:size]
+        padded = size + -size % BLOCK
+        if self._at + padded > len(self._window):
+            self._refill(padded)
+        at = self._at
+        self._at = at + padded
+        return self._view[at : at + size]
 
     def _extension(self, size: int, offset: int) -> bytes:
         if size > self._limits.header_bytes:
@@ -190,7 +181,9 @@ class _Reader:
         return bytes(self._data(size, offset))
 
     def _pax(self, body: bytes, offset: int) -> None:
-        """Records ``length key=value\\n``, of which only path and size say anything about data."""
+        """Records ``length key=value\n``, of which only path and size say anything about data."""
+        if _PAX_TIME.fullmatch(body):
+            return
         while body:
             length, _, _ = body.partition(b" ")
             end = int(length) if length.isdigit() and len(length) < 8 else 0
@@ -209,22 +202,12 @@ class _Reader:
 
     # --- the window ---
 
-    def _take(self, size: int) -> memoryview:
-        """The next ``size`` bytes of the archive."""
-        end = self._at + size
-        if end > len(self._window):
-            self._refill(size)
-            end = size
-        taken = self._window[self._at : end]
-        self._at = end
-        return taken
-
     def _refill(self, size: int) -> None:
         """A new window that begins at the present place and holds at least ``size`` bytes."""
-        parts = [bytes(self._window[self._at :])]
+        parts = [self._window[self._at :]]
         have = len(parts[0])
         self._base += self._at
-        self._window, self._at = memoryview(b""), 0
+        self._window, self._view, self._at = b"", memoryview(b""), 0
         if self._base + size > self._limits.shard_bytes:
             raise self._error(f"more than {self._limits.shard_bytes} bytes", self._base)
         while have < size:
@@ -234,14 +217,17 @@ class _Reader:
                 raise self._error(f"cut short: {size} bytes expected here, {have} left", self._base)
             parts.append(part)
             have += len(part)
-        self._window = memoryview(b"".join(parts))
+        self._window = b"".join(parts)
+        self._view = memoryview(self._window)
 
     def _skip(self, size: int, offset: int) -> None:
         if size > self._limits.shard_bytes:
             raise self._error(f"member of {size} bytes", offset)
         left = size + -size % BLOCK
         while left > 0:
-            left -= len(self._take(min(left, CHUNK)))
+            step = min(left, CHUNK)
+            self._data(step, offset)
+            left -= step
 
     def _more(self, size: int) -> bytes:
         try:
@@ -254,9 +240,9 @@ class _Reader:
         offset = self._base + self._at
         if self._name is not None or self._size is not None:
             raise self._error("an extension header without its member", offset)
-        if self._take(BLOCK) != _ZEROS:
+        if self._data(2 * BLOCK, offset) != 2 * _ZEROS:
             raise self._error("a single zero block inside the archive", offset)
-        rest = bytes(self._window[self._at :])
+        rest = self._window[self._at :]
         while rest:
             if rest.strip(b"\0"):
                 raise self._error("data after the end of the archive", offset)
@@ -267,8 +253,11 @@ class _Reader:
 
 
 @lru_cache(maxsize=1024)
-def _octal(field: bytes) -> int | None:
-    """Octal digits up to a NUL, blanks around them. Fields repeat, hence the cache."""
+def _number(field: bytes) -> int | None:
+    """A size: octal digits up to a NUL with blanks around them, or base 256 where the first byte
+    says so (GNU). Fields repeat from header to header, hence the cache."""
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big")
     digits = field.partition(b"\0")[0].strip()
     return int(digits, 8) if digits and not digits.strip(b"01234567") else None
 
@@ -280,14 +269,14 @@ def _expected_adler(checksum: bytes) -> int | None:
     The checksum is the sum of the header's bytes with blanks in its own place, and the low half of
     an Adler-32 is one plus the sum of all bytes, modulo 65,521, at the speed of C.
     """
-    said = _octal(checksum)
+    said = _number(checksum)
     return None if said is None else (1 + said - 8 * 0x20 + sum(checksum)) % _ADLER_MODULUS
 
 
-def _full_name(name: bytes, magic: bytes, prefix: bytes) -> str:
+def _full_name(name: bytes, header: bytes) -> str:
     """In POSIX ustar (not in GNU tar) a long name is split at a slash."""
-    if prefix[0] and magic == b"ustar\0":
-        return _text(prefix) + "/" + _text(name)
+    if header[345] and header[257:263] == b"ustar\0":
+        return _text(header[345:500]) + "/" + _text(name)
     return _text(name)
 
 
@@ -295,13 +284,13 @@ def _text(raw: bytes) -> str:
     return raw.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
-def _opened(stream: IO[bytes]) -> tuple[memoryview, Callable[[int], bytes]]:
+def _opened(stream: IO[bytes]) -> tuple[bytes, Callable[[int], bytes]]:
     """The first bytes of the tar, and how to read on; through gzip if it begins like gzip."""
     first = stream.read(CHUNK)
     if first[: len(GZIP_MAGIC)] != GZIP_MAGIC:
-        return memoryview(first), stream.read
+        return first, stream.read
     unread = io.BufferedReader(_Rejoined(first, stream), CHUNK)
-    return memoryview(b""), gzip.GzipFile(fileobj=unread).read
+    return b"", gzip.GzipFile(fileobj=unread).read
 
 
 class _Rejoined(io.RawIOBase):
