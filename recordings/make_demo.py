@@ -57,7 +57,7 @@ class Author:
 
 
 def join(devnet: Devnet, pds: int, name: str) -> Author:
-    account = devnet.create_account(pds, name)
+    account = devnet.create_account(pds, f"{name}-lab")  # bare words are reserved
     client = AtmosphereClient(base_url=account.pds_url)
     client.login(account.handle, account.password)
     return Author(account, client, AtmosphereIndex(client, data_store=PDSBlobStore(client)))
@@ -271,7 +271,7 @@ def old_generations(author: Author, schema: str) -> None:
         "ac.foundation.dataset.lens",
         {
             "name": "old-series-upgrade",
-            "sourceSchema": str(old),
+            "sourceSchema": old.uri,
             "targetSchema": schema,
             "description": "A lens of the first generation: no code references",
             "createdAt": made,
@@ -281,7 +281,7 @@ def old_generations(author: Author, schema: str) -> None:
         "science.alt.dataset.entry",
         {
             "name": "tide-tables-http",
-            "schemaRef": str(old),
+            "schemaRef": old.uri,
             "description": "An entry of the successor namespace, shards over HTTP with checksums.",
             "tags": ["time-series", "tides"],
             "license": "CC-BY-4.0",
@@ -330,7 +330,7 @@ def second_thoughts(authors: dict[str, Author]) -> None:
     )
     authors["weather"].client.call("com.atproto.server.deactivateAccount", {})
     noise(authors["terrain"], 3)
-    authors["weather"].client.call("com.atproto.server.activateAccount", {})
+    authors["weather"].client.call("com.atproto.server.activateAccount")
 
 
 def publish_all(devnet: Devnet, folder: Path) -> None:

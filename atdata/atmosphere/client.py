@@ -74,8 +74,8 @@ class AtmosphereClient:
     def __init__(self, base_url: str | None = None) -> None:
         """``base_url``: the origin of a PDS; without it, bsky.social, which knows its accounts'
         hosts."""
-        self._base_url = base_url.rstrip("/") if base_url else "https://bsky.social"
-        self._sdk = new_client(self._base_url)
+        self.base_url = base_url.rstrip("/") if base_url else "https://bsky.social"
+        self._sdk = new_client(self.base_url)
         self._sdk.on_session_change(self._remember)
         self._session: Any = None  # the SDK's Session, as of the last change
 
@@ -138,8 +138,8 @@ class AtmosphereClient:
     @property
     def pds(self) -> str:
         """The origin of the account's PDS, or of ``base_url`` before the login."""
-        url = self._session.pds_endpoint if self._session else self._base_url
-        return str(url or self._base_url).removesuffix("/xrpc").rstrip("/")
+        url = self._session.pds_endpoint if self._session else self.base_url
+        return str(url or self.base_url).removesuffix("/xrpc").rstrip("/")
 
     # --- calls to the own PDS ------------------------------------------------------------------
 
@@ -148,17 +148,20 @@ class AtmosphereClient:
         with self._errors(method):
             return self._sdk.invoke_query(f"{method}?{urlencode(params)}").content
 
-    def call(self, method: str, body: Mapping[str, Any]) -> Any:
+    def call(self, method: str, body: Mapping[str, Any] | None = None) -> Any:
         """An XRPC procedure on the account's PDS: the JSON answer, None if it is empty.
+
+        A procedure without input takes no ``body`` at all.
 
         Raises ``NotLoggedIn``, ``XrpcError``.
         """
         self._logged_in()
-        content = json.dumps(cbor.to_json(body), ensure_ascii=False).encode()
+        given: dict[str, Any] = {}
+        if body is not None:
+            given["content"] = json.dumps(cbor.to_json(body), ensure_ascii=False).encode()
+            given["headers"] = {"Content-Type": "application/json"}
         with self._errors(method):
-            headers = {"Content-Type": "application/json"}
-            answer = self._sdk.invoke_procedure(method, content=content, headers=headers)
-            return answer.content or None
+            return self._sdk.invoke_procedure(method, **given).content or None
 
     def _errors(self, method: str) -> SdkErrors:
         session = self._session
