@@ -8,7 +8,7 @@ https://atproto.com/specs/sync#commit-validation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -78,8 +78,8 @@ class VerifiedCommit:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRepo:
-    """A whole repository: every path with its record's CID, in order, all record blocks there.
-    ``blocks`` maps raw CIDs to bytes."""
+    """A whole repository: every path with its record's CID, in order. ``blocks`` maps raw CIDs to
+    bytes, and holds the records of all collections that were asked for."""
 
     did: Did
     rev: Tid
@@ -88,7 +88,8 @@ class VerifiedRepo:
     blocks: Blocks
 
     def record(self, path: str) -> bytes:
-        """The bytes of the record at ``path``. Raises ``KeyError`` if there is none."""
+        """The bytes of the record at ``path``. Raises ``KeyError`` if there is none, or if its
+        collection was not asked for."""
         return self.blocks[self.records[path].raw]
 
 
@@ -156,10 +157,20 @@ def verify_sync(event: Sync, key: PublicKey, *, now_us: int) -> Head | Rejected:
 
 
 def verify_repo(
-    data: bytes, did: Did, key: PublicKey, *, now_us: int, max_blocks: int = MAX_REPO_BLOCKS
+    data: bytes,
+    did: Did,
+    key: PublicKey,
+    *,
+    now_us: int,
+    collections: Container[str] | None = None,
+    max_blocks: int = MAX_REPO_BLOCKS,
 ) -> VerifiedRepo | Rejected:
-    """A ``getRepo`` answer: signed by ``key`` for ``did``, and complete. A CAR that is cut between
-    two blocks is refused, since the walk then lacks a node or a record."""
+    """A ``getRepo`` answer: signed by ``key`` for ``did``, with the whole tree, and with every
+    record of ``collections`` (None: of all). A CAR that is cut between two blocks lacks one.
+
+    A PDS can lose blocks of equal records when one of them is deleted, so that asking for more
+    collections than are needed can refuse a repo for good.
+    """
     head = None
     try:
         blocks, signed = _authentic(data, did, None, None, key, max_blocks)
@@ -167,7 +178,8 @@ def verify_repo(
         _check_rev(signed.rev, None, now_us)
         records = dict(mst.walk(blocks, signed.data))
         for path, cid in records.items():
-            _record(path, cid, blocks)
+            if collections is None or path.partition("/")[0] in collections:
+                _record(path, cid, blocks)
     except Refused as error:
         return Rejected(error.reason, error.detail, head)
     return VerifiedRepo(signed.did, signed.rev, signed.data, records, blocks)

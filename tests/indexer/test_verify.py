@@ -537,7 +537,8 @@ def test_a_sync_from_the_future_is_refused() -> None:
 
 def repo_verdict(data: bytes, **given: Any) -> VerifiedRepo | Rejected:
     did, key = given.get("did", DID), given.get("key", K256)
-    return verify_repo(data, did, key.public, now_us=given.get("now_us", NOW_US))
+    now_us, collections = given.get("now_us", NOW_US), given.get("collections")
+    return verify_repo(data, did, key.public, now_us=now_us, collections=collections)
 
 
 def test_a_whole_repo_is_read_path_by_path() -> None:
@@ -586,3 +587,23 @@ def test_a_repo_is_of_its_did_and_key_and_time() -> None:
         rejected = repo_verdict(data, **given)
         assert isinstance(rejected, Rejected)
         assert rejected.reason is expected
+
+
+def test_records_are_needed_of_the_collections_that_are_asked_for() -> None:
+    repo = grown()
+    repo.commit(create("org.example.noise/a", {"noise": 1}))
+    message = Message("", {"blocks": repo.car()})
+    for missing, collections, accepted in (
+        ("org.example.noise/a", {COLLECTION}, True),
+        ("org.example.noise/a", None, False),
+        ("org.example.noise/a", {"org.example.noise"}, False),
+        (UPDATED, {COLLECTION}, False),
+        (UPDATED, {"org.example.noise"}, True),
+    ):
+        blocks = message.blocks
+        del blocks[repo.paths[missing].raw]
+        data = message.with_blocks(blocks).body["blocks"]
+        verified = repo_verdict(data, collections=collections)
+        assert isinstance(verified, VerifiedRepo) is accepted
+        if isinstance(verified, VerifiedRepo):
+            assert dict(verified.records) == repo.paths
