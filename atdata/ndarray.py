@@ -86,7 +86,7 @@ def decode(data: bytes) -> Array:
     that holds objects.
     """
     if data[:8] == _NPY_1:
-        start = 10 + (data[8] | data[9] << 8)
+        start = 10 + int.from_bytes(data[8:10], "little")
         layout = _npy_layout(data[10:start])
     elif data[:6] == MAGIC:
         start = _npy_start(data)

@@ -243,9 +243,13 @@ class _Reader:
         if self._data(2 * BLOCK, offset) != 2 * _ZEROS:
             raise self._error("a single zero block inside the archive", offset)
         rest = self._window[self._at :]
+        self._base += self._at
         while rest:
             if rest.strip(b"\0"):
                 raise self._error("data after the end of the archive", offset)
+            self._base += len(rest)
+            if self._base > self._limits.shard_bytes:
+                raise self._error(f"more than {self._limits.shard_bytes} bytes", offset)
             rest = self._more(CHUNK)
 
     def _error(self, why: str, offset: int) -> InvalidShard:
