@@ -16,7 +16,17 @@ PACKAGES = ("atdata", "indexer", "search_api")
 
 PURE = frozenset(
     f"indexer.{name}"
-    for name in ("drops", "events", "frames", "mst", "commit", "verify", "rows", "watermark")
+    for name in (
+        "drops",
+        "events",
+        "frames",
+        "mst",
+        "mst_edit",
+        "commit",
+        "verify",
+        "rows",
+        "watermark",
+    )
 )
 CODECS = frozenset({"cbor2", "libipld"})
 # What would make a pure module depend on something other than its arguments.
