@@ -20,7 +20,6 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
 
 from atdata.cli.output import Json, console, named_errors, plain, print_json, say
 from atdata.protocol.records import StorageKind
@@ -54,16 +53,15 @@ def _type(field: FieldView) -> str:
     return f"{name} | None" if field.optional else name
 
 
-def _dataset_table(hits: list[DatasetView]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("name", "author", "licence", "tags", "uri"):
-        table.add_column(title, overflow="fold" if title in {"tags", "uri"} else "ellipsis")
+def _print_datasets(hits: list[DatasetView]) -> None:
+    """A paragraph each: URIs are too long for columns, and are there to be copied whole."""
+    out = console()
     for hit in hits:
-        author = hit.handle or hit.did
-        tags = ", ".join(map(plain, hit.tags))
-        licence = hit.license_spdx or hit.license
-        table.add_row(plain(hit.name), author, plain(licence), tags, hit.uri)
-    return table
+        author, licence = hit.handle or hit.did, hit.license_spdx or hit.license
+        facts = [author, licence or "no licence", _size(hit.size), ", ".join(hit.tags)]
+        out.print(plain(hit.name), style="bold", soft_wrap=True)
+        out.print("  " + " · ".join(plain(fact) for fact in facts if fact), soft_wrap=True)
+        out.print("  " + hit.uri, soft_wrap=True)
 
 
 @named_errors
@@ -90,7 +88,7 @@ def search(
     if json:
         print_json({"hitsTotal": results.total, "datasets": hits})
         return
-    console().print(_dataset_table(hits))
+    _print_datasets(hits)
     say(f"{len(hits)} of {results.total} datasets")
 
 
@@ -136,16 +134,14 @@ def show(
         _print_detail(detail)
 
 
-def _lens_table(found: list[LensView]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("name", "author", "source", "target", "language"):
-        table.add_column(title, overflow="fold")
+def _print_lenses(found: list[LensView]) -> None:
+    out = console()
     for item in found:
-        author = item.handle or item.did
-        table.add_row(
-            plain(item.name), author, item.source_schema, item.target_schema, plain(item.language)
-        )
-    return table
+        facts = [item.handle or item.did, item.language, item.description]
+        out.print(plain(item.name), style="bold", soft_wrap=True)
+        out.print("  " + " · ".join(plain(fact) for fact in facts if fact), soft_wrap=True)
+        out.print(f"  from {plain(item.source_schema)}", soft_wrap=True)
+        out.print(f"    to {plain(item.target_schema)}", soft_wrap=True)
 
 
 @named_errors
@@ -165,7 +161,7 @@ def lenses(
     if json:
         print_json({"lenses": found})
     else:
-        console().print(_lens_table(found))
+        _print_lenses(found)
 
 
 def _progress() -> Progress:

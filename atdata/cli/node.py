@@ -7,6 +7,7 @@ indexer fails, the node ends with status 1 and says why; it never serves a dead 
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack
@@ -77,6 +78,7 @@ def serve(
         from indexer.config import IndexerConfig
         from search_api.config import SearchConfig
     configure_logging()
+    listening = _listen(host, port)
     replay = None
     if recording is not None:
         replay = _replay(recording, replay_port or port + 1)
@@ -85,8 +87,18 @@ def serve(
     _run(
         IndexerConfig(sources=tuple(source or ()), db=db, plc=plc, dev=dev),
         SearchConfig(db=db, host=host, port=port, dev=dev),
+        listening,
         replay,
     )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bound before anything else is opened, so that a port that is taken is said at once."""
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        say(f"atdata: cannot listen on {host}:{port}: {error.strerror} (--port takes another)")
+        raise typer.Exit(EXIT_FAILED) from error
 
 
 def _replay(recording: Path, port: int) -> ReplayServer:
@@ -95,7 +107,12 @@ def _replay(recording: Path, port: int) -> ReplayServer:
     return ReplayServer(Recording.open(recording), port=port)
 
 
-def _run(index: IndexerConfig, search: SearchConfig, replay: ReplayServer | None) -> None:
+def _run(
+    index: IndexerConfig,
+    search: SearchConfig,
+    listening: socket.socket,
+    replay: ReplayServer | None,
+) -> None:
     from prometheus_client import CollectorRegistry
 
     from indexer.pipeline import Indexer
@@ -109,7 +126,7 @@ def _run(index: IndexerConfig, search: SearchConfig, replay: ReplayServer | None
         registry = CollectorRegistry()
         resolver = Resolver(http, plc=index.plc)
         indexer = Indexer(index, connection, resolver, registry=registry)
-        failure = _serve(indexer, connection, search, registry, replay)
+        failure = _serve(indexer, connection, search, registry, listening, replay)
     if failure is not None:
         if not isinstance(failure, StoreError | OSError):
             raise failure
@@ -122,6 +139,7 @@ def _serve(
     connection: DuckDBPyConnection,
     config: SearchConfig,
     registry: CollectorRegistry,
+    listening: socket.socket,
     replay: ReplayServer | None,
 ) -> BaseException | None:
     """Both halves until a signal, or until one of them ends. Returns what ended the indexer."""
@@ -135,11 +153,7 @@ def _serve(
     text_index = TextIndex(config.text_directory(), database)
     text_index.catch_up()
     app = create_app(database, text_index, config, registry)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, host=config.host, port=config.port, proxy_headers=False, log_level="warning"
-        )
-    )
+    server = uvicorn.Server(uvicorn.Config(app, proxy_headers=False, log_level="warning"))
 
     async def follow() -> None:
         async with AsyncExitStack() as stack:
@@ -154,7 +168,7 @@ def _serve(
     thread.start()
     say(f"atdata: page and API on http://{config.host}:{config.port} (^C ends)")
     try:
-        server.run()
+        server.run(sockets=[listening])
     finally:
         indexer.stop()
         thread.join()

@@ -37,8 +37,13 @@ from __future__ import annotations
 
 
 def quote(value: object, limit: int = 80) -> str:
-    """``repr`` of hostile input, cut to ``limit`` characters."""
-    text = ascii(value if len(str(value)) <= 4 * limit else str(value)[: 4 * limit])
+    """``ascii`` of hostile input, cut to ``limit`` characters; never raises."""
+    if isinstance(value, BaseException):
+        value = str(value) or type(value).__name__
+    try:
+        text = ascii(value[: 4 * limit] if isinstance(value, str | bytes) else value)
+    except (ValueError, RecursionError):  # an integer or a nesting too large to be shown
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else text[:limit] + "…"
 
 

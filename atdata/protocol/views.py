@@ -269,6 +269,8 @@ def to_json(view: Any) -> Any:
         return {camel(name): to_json(value) for name, value in pairs if value is not None}
     if isinstance(view, tuple | list):
         return [to_json(item) for item in view]
+    if isinstance(view, Mapping):  # JSON already, or views under names: its nulls mean something
+        return {name: to_json(value) for name, value in view.items()}
     return view
 
 
