@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,9 @@ def run_complete_example(devnet: Devnet, folder: Path) -> dict[str, Any]:
     block = for_account(
         complete_example(), pds=account.pds_url, handle=account.handle, password=account.password
     )
-    names: dict[str, Any] = {"__name__": "complete_example"}
-    exec(compile(block, "complete_example", "exec"), names)
-    return names
+    script = folder / "complete_example.py"
+    script.write_text(block, encoding="utf-8")
+    return runpy.run_path(str(script))
 
 
 def test_the_block_is_the_specifications_own() -> None:
