@@ -7,6 +7,7 @@ record refers to all of them; without one the dataset's own URLs are written dow
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from atdata.atmosphere.blobs import PDSBlobStore
@@ -17,6 +18,7 @@ from atdata.atmosphere.repository import RecordBody
 from atdata.atmosphere.schemas import SchemaLoader, SchemaPublisher, list_kind, now
 from atdata.dataset import Dataset
 from atdata.index import AbstractDataStore
+from atdata.protocol import records
 from atdata.protocol.namespaces import Kind
 from atdata.protocol.records import (
     BlobStorage,
@@ -94,20 +96,20 @@ class AtmosphereIndex:
         Raises ``NotLoggedIn``, ``InvalidRecord`` (a limit of the lexicon), ``XrpcError``.
         """
         publisher = DatasetPublisher(self.client)
-        packed = pack_metadata(metadata)  # what can fail without the network fails first
-        schema = schema_ref or publisher.publish_schema_of(dataset, schema_version)
-        storage, size = self._store(dataset, name, maxcount, maxsize)
-        record = DatasetRecord(
+        draft = DatasetRecord(
             name=name,
-            schema_ref=schema,
-            storage=storage,
+            schema_ref=schema_ref or f"at://{self.client.did}",
+            storage=_external(["https://to.be.uploaded"]),
             created_at=now(),
             description=description,
             tags=tuple(tags),
             license=license,
-            size=size,
-            metadata=packed,
+            metadata=pack_metadata(metadata),
         )
+        records.to_body(draft)  # a limit that it breaks is said before anything is uploaded
+        schema = schema_ref or publisher.publish_schema_of(dataset, schema_version)
+        storage, size = self._store(dataset, name, maxcount, maxsize)
+        record = replace(draft, schema_ref=schema, storage=storage, size=size)
         written = publisher.write(record)
         return AtmosphereIndexEntry(
             written.uri, written.cid, record, None if metadata is None else dict(metadata)

@@ -84,7 +84,7 @@ def pds_of(did: str) -> str:
 
 def blob_url(pds: str, did: str, cid: str) -> str:
     """Where a PDS serves a blob (com.atproto.sync.getBlob)."""
-    return f"{pds}/xrpc/com.atproto.sync.getBlob?{urlencode({'did': did, 'cid': cid})}"
+    return f"{pds}/xrpc/com.atproto.sync.getBlob?{urlencode({'did': did, 'cid': cid}, safe=':')}"
 
 
 def public_query(pds: str) -> Query:
