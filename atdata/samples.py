@@ -182,8 +182,12 @@ def packable(cls: type[T]) -> type[T]:
 
 def as_packable(cls: type[T], hints: Mapping[str, Any]) -> type[T]:
     """``packable`` for a class whose annotations are already types. Raises ``UnsupportedType``."""
-    for name in hints:
-        check_field_name(name)
+    # Before dataclasses writes the names into source text, as it does.
+    for name, hint in hints.items():
+        if typing.get_origin(hint) is not typing.ClassVar:
+            check_field_name(name)
+    own = inspect.get_annotations(cls)
+    cls.__annotations__ = {name: hints[name] for name in own}  # resolved, for whoever asks later
     if "__dataclass_fields__" not in vars(cls):
         _keyword_only_before_required(cls)
         cls = dataclasses.dataclass(eq=False)(cls)
@@ -193,7 +197,6 @@ def as_packable(cls: type[T], hints: Mapping[str, Any]) -> type[T]:
         sample = types.new_class(
             cls.__name__, (cls, PackableSample), exec_body=lambda namespace: namespace.update(about)
         )
-    sample.__annotations__ = dict(hints)
     sample.__atdata_fields__ = tuple(
         SampleField.of(field.name, hints[field.name], _has_default(field))
         for field in dataclasses.fields(sample)
