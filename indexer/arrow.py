@@ -126,12 +126,12 @@ def _schema(columns: str) -> Any:
     return pa.schema([pa.field(name, _TYPES[code]) for name, _, code in pairs])
 
 
-_SCHEMAS = {name: _schema(columns) for name, columns in _COLUMNS.items()}
+SCHEMAS = {name: _schema(columns) for name, columns in _COLUMNS.items()}
 
 
 def table(name: str, rows: Sequence[object]) -> Table:
     """``rows`` of the table ``name``, in order."""
-    schema = _SCHEMAS[name]
+    schema = SCHEMAS[name]
     columns = [pa.array([getattr(row, f.name) for row in rows], f.type) for f in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 

@@ -37,7 +37,7 @@ SCHEMA_URI = f"at://did:plc:ewvi7nxzyoun6zhxrhs64oiz/{SCHEMA}/image@1.0.0"
 CREATED = "2023-11-14T12:00:00.000Z"
 
 
-def dataset(name: str = "cats", **members: Any) -> dict[str, Any]:
+def dataset(name: object = "cats", **members: Any) -> dict[str, Any]:
     """The body of a valid dataset record."""
     storage = {
         "$type": "ac.foundation.dataset.storageExternal",
@@ -58,13 +58,14 @@ def plc_did(number: int) -> Did:
 class Firehose:
     """``async with Firehose() as net``. ``seen`` holds the cursor of each connection, in order."""
 
-    sent: list[tuple[int, bytes]] = field(default_factory=list)
+    sent: list[tuple[float, bytes]] = field(default_factory=list)
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
     handles: dict[str, str] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
     seen: list[int | None] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     plc_is_down: bool = False
+    drops_clients: bool = False
     port: int = 0
     _server: Server | None = None
     _clients: set[ServerConnection] = field(default_factory=set)
@@ -125,21 +126,26 @@ class Firehose:
             self.handles[handle] = did
 
     async def send(self, *messages: Message | bytes) -> None:
-        """Under the next seq; bytes go out as they are, and are kept under the seq before."""
+        """Under the next seq; bytes go out as they are, with a place but no seq of their own."""
         for message in messages:
-            seq = self.last + (0 if isinstance(message, bytes) else 1)
-            frame = message if isinstance(message, bytes) else message.at(seq).frame
+            seq = self.last + (0.5 if isinstance(message, bytes) else 1)
+            frame = message if isinstance(message, bytes) else message.at(int(seq)).frame
             self.sent.append((seq, frame))
             for client in list(self._clients):
                 await client.send(frame)
+            if self.drops_clients:
+                await self._lose_everybody()
 
     @property
     def last(self) -> int:
-        return self.sent[-1][0] if self.sent else 0
+        return int(self.sent[-1][0]) if self.sent else 0
 
-    async def drop_clients(self) -> None:
+    async def _lose_everybody(self) -> None:
+        """And wait until somebody is back."""
+        before = len(self.seen)
         for client in list(self._clients):
             await client.close()
+        await until(lambda: len(self.seen) > before, lambda: "nobody came back")
 
     async def _serve(self, client: ServerConnection) -> None:
         assert client.request is not None

@@ -53,10 +53,16 @@ async def published(net: Firehose) -> None:
     await net.send(identity(alice.did, handle="alice.test"), first_commit(bob, "dogs"))
 
 
-async def made(folder: Path, *nets: Firehose, **options: object) -> Path:
+async def made(folder: Path, *nets: Firehose, max_frames: int | None = None) -> Path:
     sources = {f"pds{i}": net.url for i, net in enumerate(nets)}
     await record(
-        sources, folder, plc=nets[0].plc, dev=True, idle_seconds=0.3, provenance="a test", **options
+        sources,
+        folder,
+        plc=nets[0].plc,
+        dev=True,
+        idle_seconds=0.3,
+        max_frames=max_frames,
+        provenance="a test",
     )
     return folder
 
