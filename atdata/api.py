@@ -10,11 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+from atdata.atmosphere.repository import StoredRecord
 from atdata.protocol import cbor, views
 from atdata.protocol.cid import Cid
 from atdata.protocol.errors import CidMismatch, InvalidRecord, NotConfigured, NotFound, XrpcError
 from atdata.protocol.namespaces import FOUNDATION
-from atdata.protocol.views import DatasetDetail, DatasetPage, LensPage, LensView, SchemaDetail
+from atdata.protocol.syntax import AtUri
+from atdata.protocol.views import (
+    DatasetDetail,
+    DatasetPage,
+    LensPage,
+    LensView,
+    SchemaDetail,
+    SchemaPage,
+    SchemaView,
+)
 from atdata.settings import settings
 
 PAGE = 100  # the methods allow no more
@@ -23,6 +33,7 @@ MAX_PAGES = 10_000
 
 Param = str | Sequence[str] | None
 View = TypeVar("View")
+Page = TypeVar("Page", SchemaPage, LensPage)
 
 
 def api_url(api: str | None = None) -> str:
@@ -59,18 +70,25 @@ def get_schema(uri: str, *, api: str | None = None) -> SchemaDetail:
     return detail
 
 
+def schema_record(uri: str, *, api: str | None = None) -> StoredRecord:
+    """A schema's record as the index has it. Raises as ``get_schema`` does."""
+    detail = get_schema(uri, api=api)
+    body = check_record(detail.record, detail.schema.cid, detail.schema.uri)
+    return StoredRecord(AtUri.parse(detail.schema.uri), detail.schema.cid, body)
+
+
+def list_schemas(q: str = "", *, api: str | None = None) -> Iterator[SchemaView]:
+    """Every schema that fits the words ``q``, fetched page by page."""
+    for page in _pages("listSchemas", {"q": q}, SchemaPage, api):
+        yield from page.schemas
+
+
 def find_lenses(
     source: str | None = None, target: str | None = None, *, api: str | None = None
 ) -> Iterator[LensView]:
     """Every lens between two schemas (AT URIs); without one of them, from or to any."""
-    cursor: str | None = None
-    for _ in range(MAX_PAGES):
-        params = {"source": source, "target": target, "limit": str(PAGE), "cursor": cursor}
-        page = _ask("findLenses", params, LensPage, api)
+    for page in _pages("findLenses", {"source": source, "target": target}, LensPage, api):
         yield from page.lenses
-        if page.cursor is None or page.cursor == cursor:
-            return
-        cursor = page.cursor
 
 
 def check_record(body: Mapping[str, Any], cid: str, uri: str) -> dict[str, Any]:
@@ -82,6 +100,18 @@ def check_record(body: Mapping[str, Any], cid: str, uri: str) -> dict[str, Any]:
     if actual != expected:
         raise CidMismatch(str(expected), str(actual), uri)
     return value
+
+
+def _pages(
+    method: str, params: Mapping[str, Param], answer: type[Page], api: str | None
+) -> Iterator[Page]:
+    cursor: str | None = None
+    for _ in range(MAX_PAGES):
+        page = _ask(method, {**params, "limit": str(PAGE), "cursor": cursor}, answer, api)
+        yield page
+        if page.cursor is None or page.cursor == cursor:
+            return
+        cursor = page.cursor
 
 
 def _ask(method: str, params: Mapping[str, Param], answer: type[View], api: str | None) -> View:

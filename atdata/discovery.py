@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, overload
 
 from atdata import api as search_api
 from atdata.api import find_lenses, get_dataset
-from atdata.atmosphere.entries import AtmosphereIndexEntry
+from atdata.atmosphere.entries import AtmosphereIndexEntry, read_as
 from atdata.dataset import Dataset
 from atdata.load import find_dataset, load_dataset
 from atdata.protocol.errors import TypeMismatch
-from atdata.protocol.records import StorageKind
-from atdata.protocol.views import DatasetPage, DatasetView
+from atdata.protocol.records import SchemaRecord, StorageKind
+from atdata.protocol.views import DatasetPage, DatasetView, SchemaView
+from atdata.schema import fits
 
 __all__ = ["DatasetHit", "SearchResults", "find_lenses", "get_dataset", "search"]
+
+MAX_SCHEMAS = 200  # looked at for a type that is asked for
+
+Params = Mapping[str, search_api.Param]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,35 @@ class DatasetHit(DatasetView):
         return load_dataset(self.uri, sample_type, api=self.api)
 
 
+class _Pages:
+    """One query's pages, each fetched once."""
+
+    def __init__(self, params: Params, api: str) -> None:
+        self._params, self._api = params, api
+        self._ahead: DatasetPage | None = None  # fetched for its total, not yet given out
+        self._cursor: str | None = None
+        self._total: int | None = None
+        self.done = False
+
+    def total(self) -> int:
+        if self._total is None:
+            self._ahead = self._fetch()
+        return self._total or 0
+
+    def next_hits(self) -> list[DatasetHit]:
+        page, self._ahead = self._ahead or self._fetch(), None
+        # A cursor that does not move, or moves without giving anything, would go on for ever.
+        self.done = page.cursor in (None, self._cursor) or not page.datasets
+        self._cursor = page.cursor
+        return [DatasetHit.of(view, self._api) for view in page.datasets]
+
+    def _fetch(self) -> DatasetPage:
+        page = search_api.search_datasets(self._params, cursor=self._cursor, api=self._api)
+        if self._total is None:
+            self._total = page.hits_total
+        return page
+
+
 class SearchResults(Sequence[DatasetHit]):
     """Everything that matches, best first, fetched page by page as it is looked at.
 
@@ -63,25 +98,23 @@ class SearchResults(Sequence[DatasetHit]):
     page; iteration goes to the end of the pages.
     """
 
-    def __init__(self, params: dict[str, search_api.Param], api: str | None) -> None:
-        self._params, self._api = params, api
+    def __init__(self, queries: Sequence[Params], api: str) -> None:
+        """``queries``: parameters of ``searchDatasets``; the hits of each follow one another."""
+        self._queries = queries
+        self._pages = [_Pages(params, api) for params in queries]
         self._hits: list[DatasetHit] = []
-        self._first: DatasetPage | None = None
-        self._cursor: str | None = None
-        self._done = False
 
     @property
     def total(self) -> int:
         """How many datasets match."""
-        if self._first is None:
-            self._fetch()
-        return self._first.hits_total if self._first else 0
+        return sum(pages.total() for pages in self._pages)
 
     def __len__(self) -> int:
         return self.total
 
     def __repr__(self) -> str:
-        asked = ", ".join(f"{name}={value!r}" for name, value in self._params.items() if value)
+        given = [(name, value) for name, value in self._queries[0].items() if value]
+        asked = ", ".join(f"{name}={value!r}" for name, value in given)
         return f"<SearchResults {asked or 'everything'}: {self.total} datasets>"
 
     def __iter__(self) -> Iterator[DatasetHit]:
@@ -109,17 +142,10 @@ class SearchResults(Sequence[DatasetHit]):
 
     def _reach(self, position: int | None) -> bool:
         """Fetch until there is a hit at ``position``, or to the end for None; is it there?"""
-        while not self._done and (position is None or position >= len(self._hits)):
-            self._fetch()
+        for pages in self._pages:
+            while not pages.done and (position is None or position >= len(self._hits)):
+                self._hits += pages.next_hits()
         return position is None or position < len(self._hits)
-
-    def _fetch(self) -> None:
-        page = search_api.search_datasets(self._params, cursor=self._cursor, api=self._api)
-        self._first = self._first or page
-        self._hits += [DatasetHit.of(view, self._api) for view in page.datasets]
-        # A cursor that does not move, or moves without giving anything, would go on for ever.
-        self._done = page.cursor in (None, self._cursor) or not page.datasets
-        self._cursor = page.cursor
 
 
 def search(
@@ -136,8 +162,9 @@ def search(
 
     ``q``: words, looked for in names, descriptions, tags and authors. ``tags``: one, or several
     that must all be there. ``license``: an SPDX identifier, or as published. ``schema``: the AT URI
-    of a schema, or a type that was decoded from one. ``author``: a DID or handle. ``storage``:
-    ``external``, ``blobs`` or ``s3``. ``api``: another search API than the configured one.
+    of a schema, or a type: every published schema of its name that it fits. ``author``: a DID or
+    handle. ``storage``: ``external``, ``blobs`` or ``s3``. ``api``: another search API than the
+    configured one.
 
     >>> for hit in atdata.search("digits", tags=["images"]):
     ...     print(hit.name, hit.author)
@@ -146,17 +173,28 @@ def search(
         "q": q,
         "tags": [tags] if isinstance(tags, str) else list(tags),
         "license": license,
-        "schema": _schema_uri(schema) if isinstance(schema, type) else schema,
         "author": author.removeprefix("@") if author else None,
         "storage": storage,
     }
-    return SearchResults(params, search_api.api_url(api))
+    chosen = search_api.api_url(api)
+    schemas = _published_as(schema, chosen) if isinstance(schema, type) else [schema]
+    return SearchResults([{**params, "schema": uri} for uri in schemas], chosen)
 
 
-def _schema_uri(sample_type: type) -> str:
-    uri = getattr(sample_type, "__schema_uri__", None)
-    if not isinstance(uri, str):
+def _published_as(sample_type: type, api: str) -> list[str]:
+    """Every schema in the index under the type's name whose samples are of that type."""
+    named = islice(search_api.list_schemas(sample_type.__name__, api=api), MAX_SCHEMAS)
+    uris = [view.uri for view in named if _is_schema_of(view, sample_type, api)]
+    if not uris:
         raise TypeMismatch(
-            f"{sample_type.__name__} was not decoded from a published schema: give the schema's URI"
+            f"the index knows no schema called {sample_type.__name__} with the same fields; give "
+            "the schema's AT URI, or leave it out"
         )
-    return uri
+    return uris
+
+
+def _is_schema_of(view: SchemaView, sample_type: type, api: str) -> bool:
+    if view.name != sample_type.__name__:
+        return False
+    schema = read_as(SchemaRecord, search_api.schema_record(view.uri, api=api))
+    return not fits(sample_type, schema)
