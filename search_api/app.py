@@ -30,6 +30,7 @@ from search_api.limits import RateLimit
 from search_api.methods import methods
 from search_api.search import Search
 from search_api.text_index import TextIndex
+from search_api.web.pages import Pages, add_pages
 from search_api.xrpc import (
     MAX_QUERY_STRING,
     Method,
@@ -82,7 +83,8 @@ def create_app(
             f"/xrpc/{method.nsid}", _endpoint(catalog, method, metrics), methods=["GET", "HEAD"]
         )
     _add_service_routes(app, config, follower, metrics, catalog, [m.nsid for m in answered])
-    _add_error_handlers(app)
+    pages = add_pages(app, catalog, search, config)
+    _add_error_handlers(app, pages)
     app.add_middleware(RateLimit, config=config)
     app.add_middleware(
         CORSMiddleware,
@@ -199,19 +201,24 @@ def _add_service_routes(
     )
 
 
-def _add_error_handlers(app: FastAPI) -> None:
+def _add_error_handlers(app: FastAPI, pages: Pages) -> None:
     names = {404: "NotFound", 405: "MethodNotAllowed"}
 
-    def http_error(_: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        message = str(getattr(error, "detail", "something went wrong on this side"))
-        return error_response(XrpcError(status, names.get(status, "InvalidRequest"), message))
+    def shown(request: Request, error: XrpcError) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return pages.error(request, error)
+        return error_response(error)
 
-    def any_error(_: Request, __: Exception) -> Response:
-        # Starlette logs the traceback after this answer.
-        return error_response(
-            XrpcError(500, "InternalServerError", "something went wrong on this side")
-        )
+    def http_error(request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            return any_error(request, error)
+        name = names.get(error.status_code, "InvalidRequest")
+        return shown(request, XrpcError(error.status_code, name, error.detail))
+
+    def any_error(request: Request, _: Exception) -> Response:
+        # Starlette raises the error again after this answer, so that the server logs it.
+        message = "something went wrong on this side"
+        return shown(request, XrpcError(500, "InternalServerError", message))
 
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(500, any_error)

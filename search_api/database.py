@@ -19,7 +19,7 @@ from atdata.protocol.errors import StoreError
 Row = tuple[Any, ...]
 
 
-class QueryTimeout(StoreError):  # noqa: N818
+class QueryTimeout(StoreError):
     """A request asked the database for longer than it may."""
 
 

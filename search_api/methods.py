@@ -12,6 +12,7 @@ SEARCH_DATASETS = f"{FOUNDATION}.searchDatasets"
 FIND_LENSES = f"{FOUNDATION}.findLenses"
 GET_DATASET = f"{FOUNDATION}.getDataset"
 GET_SCHEMA = f"{FOUNDATION}.getSchema"
+LIST_SCHEMAS = f"{FOUNDATION}.listSchemas"
 
 
 def question(params: Params) -> Question:
@@ -43,7 +44,7 @@ def methods(search: Search) -> tuple[Method, ...]:
         ),
         Method(GET_DATASET, lambda p: search.dataset(required_uri(p))),
         Method(
-            f"{FOUNDATION}.listSchemas",
+            LIST_SCHEMAS,
             lambda p: search.schemas(
                 p.text("q") or "", p.account("author"), p.integer("limit"), p.text("cursor")
             ),

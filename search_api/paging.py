@@ -23,7 +23,7 @@ Key = int | str
 Item = TypeVar("Item")
 
 
-class InvalidCursor(ProtocolError):  # noqa: N818
+class InvalidCursor(ProtocolError):
     """A cursor that this service did not give out for this question."""
 
 

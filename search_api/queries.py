@@ -85,7 +85,7 @@ def datasets(session: Session, docs: Sequence[int]) -> tuple[DatasetView, ...]:
         [*docs, *docs],
     )
     tags = _tags(session, docs)
-    names = _schema_names(session, [row[-1] for row in rows])
+    names = schema_names(session, [row[-1] for row in rows])
     views = {row[0]: dataset_view(row, tags[row[0]], names.get(row[-1])) for row in rows}
     return tuple(views[doc] for doc in docs if doc in views)
 
@@ -128,7 +128,8 @@ def _tags(session: Session, docs: Sequence[int]) -> defaultdict[int, list[str]]:
     return found
 
 
-def _schema_names(session: Session, docs: Iterable[int]) -> dict[int, tuple[str, str]]:
+def schema_names(session: Session, docs: Iterable[int]) -> dict[int, tuple[str, str]]:
+    """Name and version of those of ``docs`` that are visible schemas."""
     keys = sorted(set(docs))
     if not keys:
         return {}

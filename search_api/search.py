@@ -6,10 +6,11 @@ where records of inactive accounts do not exist.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from atdata.protocol.keys import key_of
 from atdata.protocol.syntax import AtUri, Did, Handle
 from atdata.protocol.views import (
     DatasetDetail,
@@ -17,6 +18,7 @@ from atdata.protocol.views import (
     IndexStatus,
     LatestSchema,
     LensPage,
+    LensView,
     LicenseCount,
     LicensePage,
     SchemaDetail,
@@ -131,6 +133,19 @@ class Search:
                 return LensPage(())
             found = lens_graph.edges(session, start, end, limit + 1, after)
         return LensPage(*_page(found, limit, asked))
+
+    def lenses_of(self, schema_uri: str, limit: int) -> tuple[LensView, ...]:
+        """The newest lenses that read this schema."""
+        with self._database.session() as session:
+            found = lens_graph.edges(session, key_of(schema_uri), None, limit, None)
+        return tuple(view for _, view in found)
+
+    def schema_names(self, uris: Iterable[str]) -> dict[str, str]:
+        """``name version`` of those of ``uris`` that are visible schemas."""
+        keys = {uri: key_of(uri) for uri in uris}
+        with self._database.session() as session:
+            found = queries.schema_names(session, keys.values())
+        return {uri: " ".join(found[key]) for uri, key in keys.items() if key in found}
 
     def tags(self, prefix: str, limit: int, cursor: str | None) -> TagPage:
         """One page by (count, tag): a tag whose count changes in between may move across the cut.

@@ -49,16 +49,19 @@ class Rank:
 
 
 def build_schema() -> Schema:
-    """The fields. ``*_label`` are counted, the other raw fields are filters."""
+    """The fields. ``*_label`` are counted, the other raw fields are filters.
+
+    Integers are signed: deletion by the term of an unsigned one silently deletes nothing.
+    """
     builder = tantivy.SchemaBuilder()
     builder.add_text_field("marker", tokenizer_name="raw", index_option="basic")
     builder.add_text_field("version", stored=True, tokenizer_name="raw", index_option="basic")
-    builder.add_unsigned_field("seq", stored=True)
-    builder.add_unsigned_field("last", stored=True)
-    builder.add_unsigned_field("doc", indexed=True, fast=True)
-    builder.add_unsigned_field("order", indexed=True, fast=True)
-    builder.add_unsigned_field("repo", indexed=True)
-    builder.add_unsigned_field("schema", indexed=True)
+    builder.add_integer_field("seq", stored=True)
+    builder.add_integer_field("last", stored=True)
+    builder.add_integer_field("doc", indexed=True, fast=True)
+    builder.add_integer_field("order", indexed=True, fast=True)
+    builder.add_integer_field("repo", indexed=True)
+    builder.add_integer_field("schema", indexed=True)
     for name in ("exact", "license", "storage"):
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     for name in ("tag_label", "license_label"):
@@ -78,7 +81,7 @@ def document(text: DatasetText) -> tantivy.Document:
         ("schema", text.schema),
         ("order", text.order),
     ):
-        made.add_unsigned(name, number)
+        made.add_integer(name, number)
     made.add_text("exact", exact_form(text.name))
     made.add_text("storage", text.storage)
     for tag in dict.fromkeys(text.tags):
@@ -105,8 +108,8 @@ def marker(seq: int, doc: int) -> tantivy.Document:
     made = tantivy.Document()
     made.add_text("marker", "held")
     made.add_text("version", VERSION)
-    made.add_unsigned("seq", seq)
-    made.add_unsigned("last", doc)
+    made.add_integer("seq", seq)
+    made.add_integer("last", doc)
     return made
 
 
@@ -150,15 +153,13 @@ def below(schema: Schema, rank: Rank) -> Query:
 
 
 def equal(schema: Schema, field: str, value: int) -> Query:
-    """Documents whose unsigned ``field`` is ``value``."""
-    return Query.range_query(
-        schema, field, FieldType.Unsigned, value, value, use_inverted_index=True
-    )
+    """Documents whose integer ``field`` is ``value``."""
+    return Query.term_query(schema, field, value)
 
 
 def _less(schema: Schema, field: str, value: int) -> Query:
     return Query.range_query(
-        schema, field, FieldType.Unsigned, upper_bound=value, include_upper=False
+        schema, field, FieldType.Integer, upper_bound=value, include_upper=False
     )
 
 
