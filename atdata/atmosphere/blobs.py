@@ -12,26 +12,34 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import IO, Any
+from typing import Any, NamedTuple
 
 import stamina
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from atdata.atmosphere.client import AtmosphereClient
-from atdata.atmosphere.reshard import repack, samples_in, samples_of, spool
+from atdata.atmosphere.reshard import Shard, repack, samples_in, samples_of, spool
 from atdata.dataset import Dataset
 from atdata.index import DataSource
 from atdata.protocol.errors import FetchFailed, FetchTimeout, NotFound, XrpcError
 from atdata.protocol.records import BlobShard
 from atdata.protocol.syntax import BlobUri, Did
 from atdata.sources import BlobSource
+from atdata.tar import read_samples
 
 SHARD_MIME = "application/x-tar"
 WORKERS = 4
 ATTEMPTS = 4
 VIEW_BYTES = 50_000_000  # what every PDS takes; shards of a view have no size of their own
 TRY_AGAIN = frozenset({429, 500, 502, 503, 504})
+
+
+class Uploaded(NamedTuple):
+    """A shard that the PDS has, and the number of its samples."""
+
+    blob: BlobShard
+    samples: int
 
 
 class PDSBlobStore:
@@ -44,7 +52,7 @@ class PDSBlobStore:
 
     def __init__(self, client: AtmosphereClient) -> None:
         self._client = client
-        self._uploaded: dict[str, BlobShard] = {}
+        self._uploaded: dict[str, Uploaded] = {}
 
     def write_shards(
         self,
@@ -67,15 +75,15 @@ class PDSBlobStore:
         pieces = _pieces(dataset, maxcount, maxsize)
         shown = sys.stderr.isatty() if progress is None else progress
         with _Bar(prefix or "upload", shown) as advance:
-            shards = self._upload_all(pieces, advance)
+            uploaded = self._upload_all(pieces, advance)
         did = Did(self._client.did)
-        for shard in shards:
-            self._uploaded[str(shard.cid)] = shard
-        return [str(BlobUri(did, shard.cid)) for shard in shards]
+        for shard in uploaded:
+            self._uploaded[str(shard.blob.cid)] = shard
+        return [str(BlobUri(did, shard.blob.cid)) for shard in uploaded]
 
-    def shards(self, urls: Sequence[str]) -> tuple[BlobShard, ...]:
-        """What this store has uploaded under these URLs, with the size and type that the PDS
-        confirmed, as a record needs it. Raises ``NotFound`` for any other URL."""
+    def uploaded(self, urls: Sequence[str]) -> tuple[Uploaded, ...]:
+        """What this store has uploaded under these URLs, as a record needs it: blobs with the size
+        and type that the PDS confirmed, and samples. Raises ``NotFound`` for any other URL."""
         cids = [str(BlobUri.parse(url).cid) for url in urls]
         for url, cid in zip(urls, cids, strict=True):
             if cid not in self._uploaded:
@@ -97,10 +105,10 @@ class PDSBlobStore:
         return BlobSource(blobs, pds_endpoint=self._client.pds if own else None)
 
     def _upload_all(
-        self, pieces: Iterator[IO[bytes]], advance: Callable[[int], None]
-    ) -> list[BlobShard]:
-        done: list[BlobShard] = []
-        running: deque[Future[BlobShard]] = deque()
+        self, pieces: Iterator[Shard], advance: Callable[[int], None]
+    ) -> list[Uploaded]:
+        done: list[Uploaded] = []
+        running: deque[Future[Uploaded]] = deque()
         with ThreadPoolExecutor(WORKERS) as pool:
             for piece in pieces:
                 if len(running) == WORKERS:
@@ -109,11 +117,12 @@ class PDSBlobStore:
             done += [future.result() for future in running]
         return done
 
-    def _upload(self, piece: IO[bytes], advance: Callable[[int], None]) -> BlobShard:
-        with piece:
+    def _upload(self, piece: Shard, advance: Callable[[int], None]) -> Uploaded:
+        with piece.file as file:
             for attempt in stamina.retry_context(on=_worth_another_try, attempts=ATTEMPTS):
                 with attempt:
-                    return self._client.upload_blob(piece, SHARD_MIME, on_bytes=advance)
+                    blob = self._client.upload_blob(file, SHARD_MIME, on_bytes=advance)
+                    return Uploaded(blob, piece.samples)
         raise AssertionError  # retry_context returns or raises
 
 
@@ -123,10 +132,8 @@ def _worth_another_try(error: Exception) -> bool:
     return isinstance(error, FetchTimeout)
 
 
-def _pieces(
-    dataset: Dataset[Any], maxcount: int | None, maxsize: float | None
-) -> Iterator[IO[bytes]]:
-    """The shards to upload, each an open file that the upload closes."""
+def _pieces(dataset: Dataset[Any], maxcount: int | None, maxsize: float | None) -> Iterator[Shard]:
+    """The shards to upload; the upload closes them."""
     if is_view(dataset):
         return repack(samples_of(dataset), maxcount, maxsize or VIEW_BYTES)
     if maxcount is None and maxsize is None:
@@ -140,12 +147,17 @@ def is_view(dataset: Dataset[Any]) -> bool:
     return type(dataset) is not Dataset
 
 
-def _as_they_are(source: DataSource) -> Iterator[IO[bytes]]:
+def _as_they_are(source: DataSource) -> Iterator[Shard]:
+    """Every shard unchanged, once all of it has been read as a shard: what nobody could read is
+    not published."""
     for name in source.list_shards():
-        piece = spool()
+        file = spool()
         with source.open_shard(name) as stream:
-            shutil.copyfileobj(stream, piece, 1 << 20)
-        yield piece
+            shutil.copyfileobj(stream, file, 1 << 20)
+        file.seek(0)
+        samples = sum(1 for _ in read_samples(file, name))
+        file.seek(0)
+        yield Shard(file, samples)
 
 
 class _Bar:

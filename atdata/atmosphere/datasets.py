@@ -6,6 +6,7 @@ them, and what is read is checked against the CIDs in the record.
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from atdata.atmosphere.schemas import SchemaPublisher, list_kind, now
 from atdata.dataset import Dataset
 from atdata.load import open_source
 from atdata.protocol import records
-from atdata.protocol.errors import InvalidRecord, TypeMismatch
+from atdata.protocol.errors import InvalidRecord, InvalidShard, TypeMismatch
 from atdata.protocol.namespaces import DATASET_COLLECTION, Kind
 from atdata.protocol.records import (
     BlobStorage,
@@ -36,6 +37,7 @@ from atdata.protocol.records import (
 )
 from atdata.protocol.syntax import BlobUri
 from atdata.sources import LocalSource, URLSource
+from atdata.tar import read_samples
 
 Sample = TypeVar("Sample")
 
@@ -127,7 +129,7 @@ class DatasetPublisher:
             description=description,
             tags=tuple(tags),
             license=license,
-            size=DatasetSize(bytes=sum(map(len, blobs)), shards=len(blobs)),
+            size=DatasetSize(_samples_in(blobs), sum(map(len, blobs)), len(blobs)),
             metadata=pack_metadata(metadata),
         )
         return self.write(record).uri
@@ -197,6 +199,14 @@ class DatasetLoader:
         own = self._client.is_authenticated and entry.did == self._client.did
         pds = self._client.pds if own else None
         return Dataset[sample_type](open_source(entry, pds))  # type: ignore[valid-type]
+
+
+def _samples_in(blobs: Sequence[bytes]) -> int | None:
+    """How many samples these shards hold, None where one of them is no shard of samples."""
+    try:
+        return sum(1 for blob in blobs for _ in read_samples(io.BytesIO(blob), "blob"))
+    except InvalidShard:
+        return None
 
 
 def given_urls(dataset: Dataset[Any]) -> list[str]:

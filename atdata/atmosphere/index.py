@@ -124,9 +124,13 @@ class AtmosphereIndex:
         urls = store.write_shards(dataset, prefix=name, maxcount=maxcount, maxsize=maxsize)
         if not isinstance(store, PDSBlobStore):
             return _external(urls), DatasetSize(shards=len(urls))
-        shards = store.shards(urls)
-        size = sum(shard.size or 0 for shard in shards)
-        return BlobStorage(shards), DatasetSize(bytes=size, shards=len(shards))
+        uploaded = store.uploaded(urls)
+        size = DatasetSize(
+            samples=sum(shard.samples for shard in uploaded),
+            bytes=sum(shard.blob.size or 0 for shard in uploaded),
+            shards=len(uploaded),
+        )
+        return BlobStorage(tuple(shard.blob for shard in uploaded)), size
 
     def get_dataset(self, ref: str) -> AtmosphereIndexEntry:
         """The entry at an AT URI, of any account. Raises ``NotFound``."""

@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 from atdata.dataset import Dataset
 from atdata.index import DataSource
@@ -26,8 +26,8 @@ Members = list[tuple[str, bytes]]
 
 def repack(
     samples: Iterable[tuple[str, Members]], maxcount: int | None, maxsize: float | None
-) -> Iterator[IO[bytes]]:
-    """Tars of at most ``maxcount`` samples and ``maxsize`` bytes each, as open temporary files.
+) -> Iterator[Shard]:
+    """Tars of at most ``maxcount`` samples and ``maxsize`` bytes each, in temporary files.
 
     A sample that is larger than ``maxsize`` gets a tar of its own. Raises ``ValueError`` for limits
     below 1.
@@ -66,6 +66,13 @@ def samples_in(source: DataSource) -> Iterator[tuple[str, Members]]:
                 yield key, [(split_name(member.name)[1], bytes(member.data)) for member in group]
 
 
+class Shard(NamedTuple):
+    """A whole shard in an open temporary file, at its beginning; whoever takes it closes it."""
+
+    file: IO[bytes]
+    samples: int
+
+
 class _Piece:
     """A shard being written."""
 
@@ -94,11 +101,11 @@ class _Piece:
             info.size = len(data)
             self._tar.addfile(info, io.BytesIO(data))
 
-    def finished(self) -> IO[bytes]:
-        """The whole shard, to be read from its beginning and closed by the caller."""
+    def finished(self) -> Shard:
+        """The whole shard."""
         self._tar.close()
         self._file.seek(0)
-        return self._file
+        return Shard(self._file, self._count)
 
 
 def _padded(size: int, to: int) -> int:

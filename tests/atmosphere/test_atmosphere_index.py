@@ -180,7 +180,12 @@ def test_with_a_store_every_shard_becomes_a_blob_of_the_record(
     assert index.decode_schema(entry.schema_ref).__name__ == "Feature"
     read = index.get_dataset(entry.uri)
     assert read == entry
-    assert (read.storage_kind, read.size.shards, len(read.data_urls)) == ("blobs", 3, 3)
+    assert (read.storage_kind, read.size.samples, read.size.shards, len(read.data_urls)) == (
+        "blobs",
+        30,
+        3,
+        3,
+    )
     assert (read.description, read.tags, read.license) == ("Thirty made features", ("made",), "MIT")
     assert read.metadata == metadata
     assert read.cid == client.get_record(entry.uri).cid
@@ -217,7 +222,7 @@ def test_a_store_gives_http_addresses_and_the_same_urls_for_the_same_shards(
     with pytest.raises(InvalidSyntax):
         store.read_url("https://example.org/a.tar")
     with pytest.raises(NotFound, match="not uploaded through this store"):
-        PDSBlobStore(client).shards(urls)
+        PDSBlobStore(client).uploaded(urls)
 
 
 def test_without_a_store_the_urls_stand_as_given(client: AtmosphereClient) -> None:
@@ -367,9 +372,11 @@ def test_a_cut_shard_is_refused_before_anything_is_published(
 ) -> None:
     path = tmp_path / "cut.tar"
     path.write_bytes(tar_of(features(5))[:-11_000])
-    store = PDSBlobStore(client)
-    with pytest.raises(InvalidShard, match=r"cut\.tar"):
-        store.write_shards(atdata.Dataset[Feature](path), maxcount=2)
+    index = AtmosphereIndex(client, data_store=PDSBlobStore(client))
+    for limits in ({}, {"maxcount": 2}):
+        with pytest.raises(InvalidShard, match=r"cut\.tar"):
+            index.insert_dataset(atdata.Dataset[Feature](path), name="cut", **limits)
+    assert "cut" not in [entry.name for entry in index.list_datasets()]
 
 
 def test_the_progress_bar_shows_only_if_asked_for(

@@ -147,7 +147,7 @@ def test_publish_with_blobs_and_read_all_shards_from_elsewhere(
         with pytest.raises(InvalidRecord, match="get_blob_urls"):
             loader.get_urls(uri)
     body = DatasetLoader(reader).get(uri)
-    assert body["size"] == {"bytes": sum(map(len, blobs)), "shards": 2}
+    assert body["size"] == {"samples": 20, "bytes": sum(map(len, blobs)), "shards": 2}
     assert uri in [record.uri for record in DatasetLoader(reader).list_all(repo=client.did)]
 
 

@@ -18,9 +18,10 @@ def pieces(
     samples: list[tuple[str, Members]], count: int | None, size: float | None
 ) -> list[bytes]:
     made = []
-    for file in repack(samples, count, size):
-        with file:
+    for shard in repack(samples, count, size):
+        with shard.file as file:
             made.append(file.read())
+        assert shard.samples == len({name.partition(".")[0] for name, _ in contents(made[-1:])})
     return made
 
 
