@@ -176,7 +176,8 @@ class Processor:
             ours = peek.did is not None and (
                 self._store.is_tracked(peek.did) or peek.did in candidates
             )
-            if peek.t in _REPO_TYPES and peek.seq is not None and not ours:
+            noise = peek.op == _MESSAGE and peek.t in _REPO_TYPES and not ours
+            if noise and peek.seq is not None:
                 stream.note(peek.seq, peek.time, item.at)
                 self._metrics.screened.inc()
                 return None

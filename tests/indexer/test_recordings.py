@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,16 +68,23 @@ async def made(folder: Path, *nets: Firehose, max_frames: int | None = None) -> 
     return folder
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording of ``published``."""
+    path = tmp_path_factory.mktemp("original") / "recording"
 
     async def scenario() -> Path:
         async with Firehose() as net:
             await published(net)
-            return await made(tmp_path / "recording", net)
+            return await made(path, net)
 
     return asyncio.run(scenario())
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed by one test."""
+    return Path(shutil.copytree(original, tmp_path / "copy"))
 
 
 def test_keeps_frames_byte_for_byte_in_order(tmp_path: Path) -> None:
