@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from atdata.lens import Lens, lens
 
 if TYPE_CHECKING:
+    from atdata import settings as settings
     from atdata.dataset import Dataset as Dataset
     from atdata.discovery import search as search
     from atdata.download import pull as pull
@@ -67,6 +68,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return version("atdata")
+    if name == "settings":
+        return import_module("atdata.settings")
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'atdata' has no attribute {name!r}")

@@ -46,7 +46,7 @@ class Lens(Generic[S, V]):
     __call__ = get
 
     def put(self, view: V, source: S) -> S:
-        """``source`` with what ``view`` shows of it replaced. Raises ``NotFound`` without putter."""
+        """``source`` with what ``view`` shows of it put in. Raises ``NotFound`` without putter."""
         if self.putter_function is None:
             raise NotFound(f"lens {self.name} has no putter; add one with @{self.name}.putter")
         return self.putter_function(view, source)
