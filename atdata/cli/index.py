@@ -49,7 +49,9 @@ def record(
 ) -> None:
     """Keep firehoses byte for byte, with the DID documents and blobs that belong to them."""
     with needs_servers():
+        from indexer.__main__ import configure_logging
         from indexer.recordings import record as make
+    configure_logging()
     sources = dict(pair.split("=", 1) for pair in source if "=" in pair)
     if len(sources) != len(source):
         raise typer.BadParameter("each --source is name=URL, with a name of its own")
@@ -80,7 +82,9 @@ def replay(
 ) -> None:
     """Serve a recording as a network of its own, until ^C. Prints its addresses as JSON."""
     with needs_servers():
+        from indexer.__main__ import configure_logging
         from indexer.__main__ import replay as serve
+    configure_logging()
     asyncio.run(serve(folder, host="127.0.0.1", port=port, rate=rate))
 
 

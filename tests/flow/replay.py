@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from indexer.recordings import Recording, ReplayServer
+from tests.flow.node import Node
 
 DEMO = Path(__file__).resolve().parents[2] / "recordings" / "demo"
 
@@ -33,3 +34,13 @@ def replaying(port: int, rate: float | None = None) -> Iterator[ReplayServer]:
         loop.call_soon_threadsafe(ended.set)
         thread.join()
         loop.close()
+
+
+def demo_is_indexed(running: Node) -> bool:
+    """Both cursors at the recording's end, and the text index level with the rows."""
+    last = {source.last_seq for source in Recording.open(DEMO).manifest.sources}
+    status = running.get("/xrpc/ac.foundation.dataset.getIndexStatus")
+    done = {source["cursor"] for source in status["sources"]}
+    return (
+        len(status["sources"]) == 2 and done == last and status["textChanges"] == status["changes"]
+    )

@@ -13,8 +13,8 @@ import duckdb
 import pytest
 
 from indexer.recordings import Recording, ReplayServer
-from tests.flow.node import Node, free_port, node, source_arguments
-from tests.flow.replay import DEMO, replaying
+from tests.flow.node import free_port, node, source_arguments
+from tests.flow.replay import DEMO, demo_is_indexed, replaying
 
 KILLS = 15
 RATE = 12.0  # frames a second and source: a replay takes longer than any one life of the node
@@ -38,15 +38,6 @@ TABLES = {
 
 def arguments(network: ReplayServer) -> list[str]:
     return ["--plc", network.origin, *source_arguments(list(network.sources.values()))]
-
-
-def caught_up(running: Node) -> bool:
-    last = {source.last_seq for source in Recording.open(DEMO).manifest.sources}
-    status = running.get("/xrpc/ac.foundation.dataset.getIndexStatus")
-    done = {source["cursor"] for source in status["sources"]}
-    return (
-        len(status["sources"]) == 2 and done == last and status["textChanges"] == status["changes"]
-    )
 
 
 def rows(folder: Path) -> dict[str, list[Any]]:
@@ -83,7 +74,7 @@ def cursors(folder: Path) -> dict[str, int]:
 def undisturbed(folder: Path, port: int) -> dict[str, list[Any]]:
     folder.mkdir()
     with replaying(port) as network, node(folder, *arguments(network)) as running:
-        running.wait_until(lambda: caught_up(running), "the replay is indexed")
+        running.wait_until(lambda: demo_is_indexed(running), "the replay is indexed")
     return rows(folder)
 
 
@@ -113,7 +104,7 @@ def test_killed_again_and_again_the_rows_are_the_same(
             kill_once(folder, network, after=chance.uniform(0.0, 0.7))
             seen.append(cursors(folder))
         with node(folder, *arguments(network)) as running:
-            running.wait_until(lambda: caught_up(running), "the replay is indexed")
+            running.wait_until(lambda: demo_is_indexed(running), "the replay is indexed")
             found = running.get("/xrpc/ac.foundation.dataset.searchDatasets?limit=100")
 
     # The kills fell into the replay: the cursors rose, each within the recording, never back.
