@@ -1,7 +1,12 @@
-"""Fixtures that several parts share: the real AT Protocol network on loopback."""
+"""What several parts share: the real AT Protocol network, and the rule of what is left out.
+
+A test that this machine cannot run is skipped with a reason that begins "left out:". Where
+``ATDATA_REQUIRE_ALL`` is set (CI), nothing may be left out: any skip fails the run.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -31,3 +36,17 @@ def devnet() -> Iterator[launcher.Devnet]:
     leave both PDSes running. Tests that use it carry the marker ``devnet``."""
     with launcher.Devnet(pds_count=2) as net:
         yield net
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI, a test that was left out is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    left_out = reporter.stats.get("skipped", []) if reporter else []
+    if (
+        left_out
+        and os.environ.get("ATDATA_REQUIRE_ALL")
+        and session.exitstatus == pytest.ExitCode.OK
+    ):
+        reporter.write_line(f"\n{len(left_out)} tests were left out, and all are required here")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
