@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,11 +20,13 @@ DEFAULT_PLC = "https://plc.directory"
 @dataclass(frozen=True)
 class Settings:
     """``api`` is the base URL of a search API; ``plc`` of a PLC directory. ``dev`` allows http and
-    loopback addresses, for a network on one's own machine."""
+    loopback addresses, for a network on one's own machine; ``handle_hosts`` are the origins of PDSes
+    that are asked there for handles which no DNS knows (``alice.test``)."""
 
     api: str | None = None
     plc: str = DEFAULT_PLC
     dev: bool = False
+    handle_hosts: tuple[str, ...] = ()
 
     @cached_property
     def http(self) -> HttpClient:
@@ -33,7 +36,7 @@ class Settings:
     @cached_property
     def resolver(self) -> Resolver:
         """DID and handle resolution over the guarded client, cached."""
-        return Resolver(self.http, plc=self.plc)
+        return Resolver(self.http, plc=self.plc, handle_hosts=self.handle_hosts)
 
 
 class _Holder:
@@ -52,10 +55,15 @@ def settings() -> Settings:
 
 
 def configure(
-    *, api: str | None = None, plc: str | None = None, dev: bool | None = None
+    *,
+    api: str | None = None,
+    plc: str | None = None,
+    dev: bool | None = None,
+    handle_hosts: Sequence[str] | None = None,
 ) -> Settings:
     """Change what is given, keep the rest. Returns the settings now in force."""
-    given = {"api": api, "plc": plc, "dev": dev}
+    hosts = None if handle_hosts is None else tuple(handle_hosts)
+    given = {"api": api, "plc": plc, "dev": dev, "handle_hosts": hosts}
     changes = {name: value for name, value in given.items() if value is not None}
     _Holder.current = replace(settings(), **changes)  # type: ignore[arg-type]
     return _Holder.current
