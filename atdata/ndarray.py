@@ -188,6 +188,9 @@ def _dtype(descr: str) -> np.dtype[Any]:
 
 # --- dtypes of annotations ----------------------------------------------------------------------
 
+# NDArray is an alias of np.ndarray[…] up to NumPy 2.4, and a type alias of its own from 2.5 on.
+_ARRAYS: tuple[object, ...] = (np.ndarray, NDArray)
+
 _ABSTRACT = frozenset[type](
     {
         np.generic,
@@ -206,7 +209,7 @@ _ABSTRACT = frozenset[type](
 
 def is_array_hint(hint: object) -> bool:
     """Whether an annotation, ``| None`` aside, is ``np.ndarray``, ``NDArray`` or ``NDArray[…]``."""
-    return hint is np.ndarray or get_origin(hint) is np.ndarray
+    return any(kind is array for kind in (hint, get_origin(hint)) for array in _ARRAYS)
 
 
 def dtype_of_hint(hint: object) -> np.dtype[Any] | None:
@@ -214,11 +217,9 @@ def dtype_of_hint(hint: object) -> np.dtype[Any] | None:
 
     Raises ``UnsupportedType`` for abstract dtypes (``np.floating``) and objects.
     """
-    dtype_hints = get_args(hint)[1:]
-    scalars = get_args(dtype_hints[0]) if dtype_hints else ()
-    if not scalars or scalars[0] is Any or isinstance(scalars[0], TypeVar):
+    scalar = _scalar_of(hint)
+    if scalar is Any or isinstance(scalar, TypeVar):
         return None
-    scalar = scalars[0]
     if not (isinstance(scalar, type) and issubclass(scalar, np.generic)):
         raise UnsupportedType(f"{quote(hint)}: name a NumPy scalar type, such as np.float32")
     if scalar in _ABSTRACT:
@@ -227,6 +228,15 @@ def dtype_of_hint(hint: object) -> np.dtype[Any] | None:
     if dtype.kind not in _KINDS:
         raise UnsupportedType(f"{quote(hint)}: objects and records cannot be stored")
     return dtype
+
+
+def _scalar_of(hint: object) -> object:
+    """``np.float64`` of ``NDArray[np.float64]`` or ``np.ndarray[…, np.dtype[np.float64]]``; ``Any``
+    where nothing is said."""
+    args = get_args(hint)
+    if get_origin(hint) is np.ndarray:
+        args = get_args(args[1]) if len(args) > 1 else ()
+    return args[0] if args else Any
 
 
 def conform(array: Array, dtype: np.dtype[Any] | None) -> Array:
