@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from atdata.protocol.keys import key_of
 from indexer.batch import Position, RepoState
 from indexer.tables import (
     DatasetRow,
@@ -22,7 +23,6 @@ from indexer.tables import (
     LensRow,
     LensVerificationRow,
     SchemaRow,
-    key_of,
 )
 
 # Its compiled names are invisible to a type checker.

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 from atdata.protocol.cid import Cid
 from atdata.protocol.errors import InvalidCbor, InvalidRecord
+from atdata.protocol.keys import key_of
 from atdata.protocol.namespaces import kind_of
 from indexer import events
 from indexer.batch import Batch, RepoState, SyncState
 from indexer.drops import Drop, DropReason
 from indexer.rows import Envelope, rows_of, uri_of
-from indexer.tables import key_of
 from indexer.verify import Chain, Head, Rejected, VerifiedCommit, VerifiedOp, chain
 
 DELETED = "deleted"

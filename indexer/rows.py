@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from atdata.protocol import cbor, records
-from atdata.protocol.errors import InvalidRecord, InvalidSyntax
+from atdata.protocol.errors import InvalidRecord
+from atdata.protocol.keys import key_of
 from atdata.protocol.namespaces import kind_of, namespace_of
 from atdata.protocol.records import (
     ArrayType,
@@ -29,9 +30,11 @@ from atdata.protocol.records import (
     RefType,
     SchemaRecord,
     UnknownType,
+    moment,
     storage_kind,
 )
-from atdata.protocol.syntax import Tid, parse_datetime
+from atdata.protocol.syntax import Tid
+from atdata.protocol.versions import schema_family
 from indexer.licenses import spdx_of
 from indexer.tables import (
     DatasetRow,
@@ -44,7 +47,6 @@ from indexer.tables import (
     Rows,
     SchemaRow,
     TagRow,
-    key_of,
 )
 
 MAX_BIGINT = 2**63 - 1
@@ -132,15 +134,12 @@ def _record_row(at: Envelope, doc: int, model: Record, body: Mapping[str, Any]) 
 
 def _sort_at(created_at: str | None, revised: int) -> int:
     """A date in the future must not win "newest first"; a date in the past is the author's say."""
-    try:
-        return revised if created_at is None else min(revised, micros(parse_datetime(created_at)))
-    except InvalidSyntax:
-        return revised
+    written = None if created_at is None else moment(created_at)
+    return revised if written is None else min(revised, micros(written))
 
 
 def _text_of(at: int) -> str:
-    moment = _EPOCH + at * _MICROSECOND
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (_EPOCH + at * _MICROSECOND).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _json(value: object) -> str:
@@ -153,7 +152,7 @@ def _detail(at: Envelope, doc: int, model: Record) -> Detail:
             return _dataset_row(doc, model)
         case SchemaRecord():
             name = clean(model.name)
-            family = f"{at.did}/{name}"
+            family = schema_family(at.did, name)
             return SchemaRow(doc, name, clean(model.version), _clean(model.description), family)
         case LensRecord():
             return _lens_row(doc, model)

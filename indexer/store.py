@@ -18,10 +18,11 @@ from typing import Any
 import duckdb
 
 from atdata.protocol.errors import StoreError, quote
+from atdata.protocol.keys import key_of
 from indexer import arrow
 from indexer.batch import Batch, Position, RepoState, SyncState
 from indexer.quarantine import Quarantine, QuarantineLimits
-from indexer.tables import Detail, Rows, key_of
+from indexer.tables import Detail, Rows
 
 SCHEMA_VERSION = 1
 DEFAULT_LIMITS = QuarantineLimits()

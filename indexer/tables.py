@@ -6,14 +6,7 @@ since 1970; columns of type JSON hold JSON text.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-
-
-def key_of(text: str) -> int:
-    """The integer key of an AT URI, DID or URL: the first 63 bits of its SHA-256."""
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 @dataclass(frozen=True, slots=True)

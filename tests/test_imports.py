@@ -17,14 +17,18 @@ PACKAGES = ("atdata", "indexer", "search_api")
 PURE = frozenset(
     f"indexer.{name}"
     for name in (
+        "batch",
+        "commit",
+        "decide",
         "drops",
         "events",
         "frames",
+        "licenses",
         "mst",
         "mst_edit",
-        "commit",
-        "verify",
         "rows",
+        "tables",
+        "verify",
         "watermark",
     )
 )

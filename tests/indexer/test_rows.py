@@ -11,6 +11,7 @@ import pytest
 from atdata.protocol import cbor
 from atdata.protocol.cid import RAW, Cid
 from atdata.protocol.errors import InvalidCbor, InvalidRecord
+from atdata.protocol.keys import key_of
 from atdata.protocol.records import ArrayType, NdarrayType, PrimitiveType, RefType, UnknownType
 from atdata.protocol.syntax import Tid
 from indexer.rows import Envelope, clean, rows_of, spelling, uri_of
@@ -21,7 +22,6 @@ from indexer.tables import (
     LensVerificationRow,
     Rows,
     SchemaRow,
-    key_of,
 )
 from tests.indexer.network import DATASET, LENS, SCHEMA, SCHEMA_URI, dataset
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from atdata.protocol import cbor
 from atdata.protocol.cid import Cid
 from atdata.protocol.errors import StoreError
+from atdata.protocol.keys import key_of
 from atdata.protocol.syntax import Tid
 from indexer import arrow
 from indexer.batch import Batch, Position, RepoState, SyncState
@@ -21,7 +22,7 @@ from indexer.drops import Drop, DropReason
 from indexer.quarantine import QuarantineLimits
 from indexer.rows import Envelope, rows_of
 from indexer.store import Store, open_database
-from indexer.tables import Rows, key_of
+from indexer.tables import Rows
 from tests.indexer.network import DATASET, SCHEMA, dataset, plc_did
 
 ALICE, BOB = plc_did(1), plc_did(2)
