@@ -139,7 +139,7 @@ def _endpoint(catalog: Catalog, method: Method, metrics: _Metrics) -> Callable[[
 def _error(error: AtdataError, not_found: str = "RecordNotFound") -> Response:
     shown = as_xrpc(error, not_found)
     if shown.status >= 500:
-        log.error("request.failed", why=str(error), exc_info=error)
+        log.error("request.failed", why=str(error))
     return error_response(shown)
 
 

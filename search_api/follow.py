@@ -41,7 +41,7 @@ class Follower:
             try:
                 self._text.catch_up()
             except (StoreError, ValueError, OSError) as error:
-                log.error("text_index.behind", why=str(error), exc_info=error)
+                log.error("text_index.behind", why=str(error))
                 self.failure, pause = str(error), RETRY_SECONDS
             else:
                 self.failure, pause = None, self._seconds

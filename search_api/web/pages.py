@@ -89,7 +89,7 @@ class Pages:
     def error(self, request: Request, shown: XrpcError, cause: Exception | None = None) -> Response:
         """A page that says what is wrong."""
         if shown.status >= 500:
-            log.error("page.failed", path=request.url.path, why=str(cause), exc_info=cause)
+            log.error("page.failed", path=request.url.path, why=str(cause))
         return self._render(request, "error.html", shown.status, error=shown)
 
     def home(self, request: Request) -> Response:

@@ -84,12 +84,12 @@ def day(timestamp: str | None) -> str:
 
 
 def type_text(field: FieldView) -> str:
-    """A field's type in one line: ``float32 [any, 3]``, ``list[str]``, ``int``."""
+    """A field's type in one line: ``float32 [any, 3]``, ``uint8 array``, ``list[str]``, ``int``."""
     if field.kind == "ndarray":
-        shape = "" if field.shape is None else f" [{', '.join(_axis(n) for n in field.shape)}]"
-        return f"{field.dtype or 'array'}{shape}"
+        shape = "array" if field.shape is None else f"[{', '.join(map(_axis, field.shape))}]"
+        return f"{field.dtype} {shape}" if field.dtype else shape
     if field.kind == "array":
-        return field.items or "list"
+        return f"list[{field.items}]" if field.items else "list"
     return field.kind
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +14,11 @@ from fastapi.testclient import TestClient
 
 from atdata.protocol import cbor
 from atdata.protocol.lexicon import builtin_catalog
+from search_api.app import create_app
+from search_api.config import SearchConfig
+from search_api.database import Database
 from search_api.text_index import TextIndex
+from tests.search_api.index_builder import IndexBuilder
 
 FOUNDATION = "ac.foundation.dataset"
 
@@ -57,3 +64,13 @@ class Service:
     def names(self, **params: Any) -> list[str]:
         """Names of the datasets found, best first."""
         return [view["name"] for view in self.get("searchDatasets", **params)["datasets"]]
+
+
+@contextmanager
+def serving(index: IndexBuilder, folder: Path) -> Iterator[Service]:
+    """The API over ``index``. Without its background thread: the service catches up by itself."""
+    database = Database(index.connection)
+    text_index = TextIndex(folder / "text", database)
+    app = create_app(database, text_index, SearchConfig(public_url="https://search.example.com"))
+    yield Service(TestClient(app, raise_server_exceptions=False), text_index)
+    text_index.close()

@@ -330,5 +330,6 @@ def test_types_in_one_line() -> None:
 
     assert said(kind="int") == "int"
     assert said(kind="ndarray") == "array"
+    assert said(kind="ndarray", dtype="uint8") == "uint8 array"
     assert said(kind="ndarray", dtype="uint8", shape=(None, 3)) == "uint8 [any, 3]"
-    assert said(kind="array", items="list[str]") == "list[str]"
+    assert said(kind="array", items="str") == "list[str]"

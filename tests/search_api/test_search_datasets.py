@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
 
 from atdata.protocol.keys import key_of
 from tests.search_api.index_builder import IndexBuilder
-from tests.search_api.service import Service
+from tests.search_api.service import Service, serving
 
 
-@pytest.fixture
-def shelf(index: IndexBuilder) -> dict[str, str]:
-    """Three authors, two schemas and six datasets; URIs by name."""
+@dataclass(frozen=True)
+class Shelf:
+    """A service over three authors, two schemas and four datasets; URIs by name. Read only."""
+
+    service: Service
+    uris: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
+    index = IndexBuilder.create()
+    uris = filled(index)
+    with serving(index, tmp_path_factory.mktemp("shelf")) as service:
+        yield Shelf(service, uris)
+    index.connection.close()
+
+
+def filled(index: IndexBuilder) -> dict[str, str]:
     alice, bob = index.account("alice"), index.account("bob")
     carol = index.account("carol", verified=False)
     image = index.schema(alice, "ImageSample")
@@ -74,33 +91,32 @@ def shelf(index: IndexBuilder) -> dict[str, str]:
         ({"unknown": "ignored", "tags": "marine"}, ["Corals"]),
     ],
 )
-def test_filters(
-    shelf: dict[str, str], service: Service, params: dict[str, str], names: list[str]
-) -> None:
-    answer = service.get("searchDatasets", **params)
+def test_filters(shelf: Shelf, params: dict[str, str], names: list[str]) -> None:
+    answer = shelf.service.get("searchDatasets", **params)
     assert [view["name"] for view in answer["datasets"]] == names
     assert answer["hitsTotal"] == len(names)
     assert "cursor" not in answer
 
 
-def test_filter_by_schema_with_did_or_handle(shelf: dict[str, str], service: Service) -> None:
-    assert service.names(schema=shelf["sound"]) == ["Bells", "Whispers"]
-    did = shelf["sound"].split("/")[2]
-    assert service.names(schema=shelf["sound"].replace(did, "bob.test")) == ["Bells", "Whispers"]
-    assert service.names(schema=shelf["sound"] + "0") == []
+def test_filter_by_schema_with_did_or_handle(shelf: Shelf) -> None:
+    assert shelf.service.names(schema=shelf.uris["sound"]) == ["Bells", "Whispers"]
+    did = shelf.uris["sound"].split("/")[2]
+    by_handle = shelf.uris["sound"].replace(did, "bob.test")
+    assert shelf.service.names(schema=by_handle) == ["Bells", "Whispers"]
+    assert shelf.service.names(schema=shelf.uris["sound"] + "0") == []
 
 
-def test_a_hit_says_everything_that_is_known(shelf: dict[str, str], service: Service) -> None:
-    (hit,) = service.get("searchDatasets", q="corals")["datasets"]
+def test_a_hit_says_everything_that_is_known(shelf: Shelf) -> None:
+    (hit,) = shelf.service.get("searchDatasets", q="corals")["datasets"]
     assert hit == {
-        "uri": shelf["Corals"],
+        "uri": shelf.uris["Corals"],
         "cid": hit["cid"],
-        "did": shelf["Corals"].split("/")[2],
+        "did": shelf.uris["Corals"].split("/")[2],
         "handle": "alice.test",
         "indexedAt": "2025-10-09T08:56:20.000Z",
         "createdAt": "2025-10-09T08:00:00+00:00",
         "name": "Corals",
-        "schemaUri": shelf["image"],
+        "schemaUri": shelf.uris["image"],
         "schemaName": "ImageSample",
         "schemaVersion": "1.0.0",
         "storageKind": "blobs",
@@ -109,7 +125,7 @@ def test_a_hit_says_everything_that_is_known(shelf: dict[str, str], service: Ser
         "size": {"samples": 100, "bytes": 123456, "shards": 2},
         "tags": ["Images", "Marine"],
     }
-    (bells,) = service.get("searchDatasets", q="bells")["datasets"]
+    (bells,) = shelf.service.get("searchDatasets", q="bells")["datasets"]
     assert bells["handle"] == "handle.invalid"
 
 
@@ -169,14 +185,14 @@ def test_newest_is_first_and_a_tie_is_broken_by_key(index: IndexBuilder, service
     assert len(set(uris)) == 12
 
 
-def test_a_cursor_belongs_to_its_question(shelf: dict[str, str], service: Service) -> None:
-    cursor = service.get("searchDatasets", q="marine", limit=1)["cursor"]
-    assert service.names(q="marine", limit=5, cursor=cursor) == ["Whispers"]
+def test_a_cursor_belongs_to_its_question(shelf: Shelf) -> None:
+    cursor = shelf.service.get("searchDatasets", q="marine", limit=1)["cursor"]
+    assert shelf.service.names(q="marine", limit=5, cursor=cursor) == ["Whispers"]
     for params in ({"q": "other"}, {}, {"q": "marine", "tags": "images"}):
-        status, error, message = service.error("searchDatasets", cursor=cursor, **params)
+        status, error, message = shelf.service.error("searchDatasets", cursor=cursor, **params)
         assert (status, error) == (400, "InvalidRequest")
         assert "another query" in message
-    assert service.error("listSchemas", cursor=cursor)[0] == 400
+    assert shelf.service.error("listSchemas", cursor=cursor)[0] == 400
 
 
 def forged(*values: object) -> str:
@@ -191,20 +207,18 @@ def forged(*values: object) -> str:
         base64.urlsafe_b64encode(b"[" * 700).decode(),
     ],
 )
-def test_a_malformed_cursor_is_a_400(shelf: dict[str, str], service: Service, cursor: str) -> None:
+def test_a_malformed_cursor_is_a_400(shelf: Shelf, cursor: str) -> None:
     for method in ("searchDatasets", "listSchemas", "findLenses", "listTags", "listLicenses"):
-        status, error, message = service.error(method, cursor=cursor)
+        status, error, message = shelf.service.error(method, cursor=cursor)
         assert (status, error) == (400, "InvalidRequest")
         assert "cursor" in message
 
 
 @pytest.mark.parametrize("keys", [[-1, 5, 5], [True, 5, 5], [1, 2**63, 5], [1.5, 2, 3], [1, 2]])
-def test_a_cursor_with_keys_out_of_range_is_a_400(
-    shelf: dict[str, str], service: Service, keys: list[object]
-) -> None:
-    real = service.get("searchDatasets", limit=1)["cursor"]
+def test_a_cursor_with_keys_out_of_range_is_a_400(shelf: Shelf, keys: list[object]) -> None:
+    real = shelf.service.get("searchDatasets", limit=1)["cursor"]
     version, question, *_ = json.loads(base64.urlsafe_b64decode(real + "=" * (-len(real) % 4)))
-    assert service.error("searchDatasets", cursor=forged(version, question, *keys))[0] == 400
+    assert shelf.service.error("searchDatasets", cursor=forged(version, question, *keys))[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -232,16 +246,16 @@ def test_a_cursor_with_keys_out_of_range_is_a_400(
     ],
 )
 def test_a_wrong_parameter_is_a_400_that_names_it(
-    shelf: dict[str, str], service: Service, params: dict[str, str], named: str
+    shelf: Shelf, params: dict[str, str], named: str
 ) -> None:
-    status, error, message = service.error("searchDatasets", **params)
+    status, error, message = shelf.service.error("searchDatasets", **params)
     assert (status, error) == (400, "InvalidRequest")
     assert named in message
 
 
 @pytest.mark.parametrize("q", [*"'\"%\\*(-\x00\u202e🪸", "AND", "a OR", "name:", "’s", "'--"])
-def test_no_punctuation_breaks_a_query(shelf: dict[str, str], service: Service, q: str) -> None:
-    service.get("searchDatasets", q=q)
-    service.get("listSchemas", q=q)
-    service.get("listTags", prefix=q)
-    service.get("searchDatasets", tags=q, license=q)
+def test_no_punctuation_breaks_a_query(shelf: Shelf, q: str) -> None:
+    shelf.service.get("searchDatasets", q=q)
+    shelf.service.get("listSchemas", q=q)
+    shelf.service.get("listTags", prefix=q)
+    shelf.service.get("searchDatasets", tags=q, license=q)
