@@ -10,12 +10,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import keyword
+import reprlib
 import sys
 import types
 import typing
 import unicodedata
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Self, TypeVar, dataclass_transform
 
 import numpy as np
@@ -146,6 +147,29 @@ class PackableSample(_Packed):
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __repr__(self) -> str:
+        """One line, however large the sample: ``DigitSample(image=uint8[28, 28], digit=0)``."""
+        fields = ((field.name, getattr(self, field.name)) for field in self.__atdata_fields__)
+        return _line(type(self).__name__, fields)
+
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 80
+_BRIEF.maxlist = _BRIEF.maxtuple = _BRIEF.maxdict = 6
+
+
+def _line(name: str, fields: Iterable[tuple[str, Any]]) -> str:
+    return f"{name}({', '.join(f'{field}={_brief(value)}' for field, value in fields)})"
+
+
+def _brief(value: Any) -> str:
+    """Arrays by dtype and shape, bytes by length, the rest cut to a line."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{list(value.shape)}"
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    return _BRIEF.repr(value)
+
 
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
@@ -190,7 +214,7 @@ def as_packable(cls: type[T], hints: Mapping[str, Any]) -> type[T]:
     cls.__annotations__ = {name: hints[name] for name in own}  # resolved, for whoever asks later
     if "__dataclass_fields__" not in vars(cls):
         _keyword_only_before_required(cls)
-        cls = dataclasses.dataclass(eq=False)(cls)
+        cls = dataclasses.dataclass(eq=False, repr=False)(cls)
     sample: Any = cls
     if not issubclass(cls, PackableSample):
         about = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
@@ -287,7 +311,7 @@ class DictSample(_Packed, Mapping[str, Any]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"DictSample({', '.join(f'{name}={value!r}' for name, value in self.items())})"
+        return _line("DictSample", self.items())
 
 
 def _shown(value: Any) -> Any:
