@@ -80,9 +80,9 @@ class Batch:
         return self.repos.get(did) or self._stored(did)
 
     def set_repo(self, state: RepoState) -> None:
-        """A change of ``active`` makes the repo's records visible or invisible."""
+        """A change of ``active`` or of the handle changes how the repo's records are found."""
         before = self.repo(state.did)
-        if before is not None and before.active != state.active:
+        if before is not None and _shown(before) != _shown(state):
             self.visibility.add(state.did)
         self.repos[state.did] = state
 
@@ -111,3 +111,7 @@ class Batch:
     def advance(self, position: Position) -> None:
         """The events of a source up to ``position`` are in this batch, or durable already."""
         self.positions[position.url] = position
+
+
+def _shown(state: RepoState) -> tuple[bool, str | None]:
+    return state.active, state.handle if state.handle_verified else None
