@@ -7,11 +7,10 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from search_api.app import create_app
 from search_api.config import SearchConfig
@@ -67,30 +66,33 @@ def problems() -> list[str]:
     return []
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
 @pytest.fixture
-def page(tmp_path: Path, problems: list[str]) -> Iterator[Page]:
+def page(browser: Browser, problems: list[str]) -> Iterator[Page]:
     """A page that collects errors, violations and requests to anybody else in ``problems``."""
 
     def on_console(message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
             problems.append(message.text)
 
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            str(tmp_path / "profile"),
-            executable_path=CHROMIUM,
-            args=FLAGS,
-            permissions=["clipboard-read", "clipboard-write"],
-        )
-        page = context.new_page()
-        page.on("console", on_console)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "request",
-            lambda r: None if r.url.startswith("http://127.0.0.1:") else problems.append(r.url),
-        )
-        yield page
-        context.close()
+    def on_request(request: Request) -> None:
+        if not request.url.startswith("http://127.0.0.1:"):
+            problems.append(request.url)
+
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", on_request)
+    yield page
+    context.close()
 
 
 def test_search_narrow_down_page_open_copy(site: str, page: Page, problems: list[str]) -> None:
