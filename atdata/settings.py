@@ -20,7 +20,7 @@ DEFAULT_PLC = "https://plc.directory"
 @dataclass(frozen=True)
 class Settings:
     """``api`` is the base URL of a search API; ``plc`` of a PLC directory. ``dev`` allows http and
-    loopback addresses, for a network on one's own machine; ``handle_hosts`` are the origins of PDSes
+    loopback addresses, for a network on one's own machine; ``handle_hosts`` are origins of PDSes
     that are asked there for handles which no DNS knows (``alice.test``)."""
 
     api: str | None = None

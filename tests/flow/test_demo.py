@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import atdata
-from atdata.protocol.namespaces import kind_of
+from atdata.protocol.namespaces import Kind, kind_of
 from indexer import frames
 from indexer.events import Account, Action, Commit, Identity
 from indexer.recordings import Recording
@@ -37,9 +37,9 @@ def test_it_holds_what_people_do(recording: Recording) -> None:
     created = Counter(kind_of(op.collection) for op in ops if op.action is Action.CREATE)
     assert len(recording.manifest.sources) >= 2
     assert len({event.did for event in seen if isinstance(event, Identity)}) >= 8
-    assert created["schema"] >= 6
-    assert created["dataset"] >= 30
-    assert created["lens"] >= 8
+    assert created[Kind.SCHEMA] >= 6
+    assert created[Kind.DATASET] >= 30
+    assert created[Kind.LENS] >= 8
     assert created[None] >= 10, "records of other collections"
     indexed = [op for op in ops if kind_of(op.collection)]
     assert sum(op.action is Action.UPDATE for op in indexed) >= 3
