@@ -16,7 +16,7 @@ LIST_SCHEMAS = f"{FOUNDATION}.listSchemas"
 
 
 def question(params: Params) -> Question:
-    """The parameters of ``searchDatasets``, page size and cursor aside."""
+    """The parameters of ``searchDatasets``, page size, cursor and facets aside."""
     return Question(
         q=params.text("q") or "",
         tags=params.texts("tags"),
@@ -40,7 +40,9 @@ def methods(search: Search) -> tuple[Method, ...]:
     return (
         Method(
             SEARCH_DATASETS,
-            lambda p: search.datasets(question(p), p.integer("limit"), p.text("cursor")),
+            lambda p: search.datasets(
+                question(p), p.integer("limit"), p.text("cursor"), p.texts("facets")
+            ),
         ),
         Method(GET_DATASET, lambda p: search.dataset(required_uri(p))),
         Method(

@@ -71,6 +71,16 @@ def key_of_uri(session: Session, uri: AtUri) -> int | None:
     return None if did is None else key_of(str(replace(uri, authority=Did(did))))
 
 
+def accounts(session: Session, repos: Sequence[int]) -> dict[int, tuple[str, str | None]]:
+    """DID and verified handle of those of ``repos`` that are active."""
+    rows = session.rows(
+        "SELECT repo, did, CASE WHEN handle_verified THEN handle END FROM repos "
+        "WHERE active AND repo = ANY($1)",
+        [list(repos)],
+    )
+    return {repo: (did, handle) for repo, did, handle in rows}
+
+
 # --- datasets ---------------------------------------------------------------------------------
 
 
@@ -140,6 +150,16 @@ def schema_names(session: Session, docs: Iterable[int]) -> dict[int, tuple[str, 
         [*keys, *keys],
     )
     return {doc: (name, version) for doc, name, version in rows}
+
+
+def schema_uris(session: Session, docs: Sequence[int]) -> dict[int, str]:
+    """The URIs under which datasets refer to the schemas ``docs``, be these indexed or not."""
+    rows = session.rows(
+        "SELECT schema_doc, min(schema_uri) FROM datasets WHERE schema_doc = ANY($1) "
+        "GROUP BY schema_doc",
+        [list(docs)],
+    )
+    return dict(rows)
 
 
 # --- schemas ----------------------------------------------------------------------------------

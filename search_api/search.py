@@ -19,20 +19,17 @@ from atdata.protocol.views import (
     LatestSchema,
     LensPage,
     LensView,
-    LicenseCount,
     LicensePage,
     SchemaDetail,
     SchemaPage,
-    TagCount,
     TagPage,
 )
-from search_api import corpus, lens_graph, paging, queries, text_query
+from search_api import corpus, facets, lens_graph, paging, queries, text_query
 from search_api.database import Database, Session
 from search_api.queries import Position
 from search_api.text_index import TextIndex
 from search_api.text_query import DatasetQuery, Rank
 
-FACET_SIZE = 20
 View = TypeVar("View")
 
 
@@ -48,14 +45,6 @@ class Question:
     storage: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Facets:
-    """How many of the hits carry which tag and licence, most frequent first."""
-
-    tags: tuple[TagCount, ...] = ()
-    licenses: tuple[LicenseCount, ...] = ()
-
-
 class Search:
     """Answers questions. Any number of threads."""
 
@@ -63,34 +52,31 @@ class Search:
         self._database = database
         self._text = text_index
 
-    def datasets(self, question: Question, limit: int, cursor: str | None) -> DatasetPage:
-        """One page, best first. Raises ``InvalidCursor``."""
+    def datasets(
+        self,
+        question: Question,
+        limit: int,
+        cursor: str | None,
+        counted: Sequence[str] = (),
+        facet_size: int = facets.FACET_SIZE,
+    ) -> DatasetPage:
+        """One page, best first; with the facets named in ``counted``. Raises ``InvalidCursor``."""
         asked = paging.fingerprint("datasets", text_query.VERSION, question)
         after = None
         if cursor is not None:
             after = Rank(*(int(key) for key in paging.decode(cursor, asked, (int, int, int))))
         with self._database.session() as session:
             query = _query(session, question)
+            counts = (
+                facets.count(session, self._text, query, counted, facet_size) if counted else None
+            )
             if query is None:
-                return DatasetPage((), 0)
+                return DatasetPage((), 0, facets=counts)
             hits = self._text.search(query, limit + 1, after)
             page, last = paging.cut(hits.ranks, limit)
             found = queries.datasets(session, [rank.doc for rank in page])
         following = paging.encode(asked, (last.tier, last.order, last.doc)) if last else None
-        return DatasetPage(found, hits.total, following)
-
-    def facets(self, question: Question) -> Facets:
-        """Counts over all hits of ``question``."""
-        with self._database.session() as session:
-            query = _query(session, question)
-        if query is None:
-            return Facets()
-        tags = self._text.counts(query, "tag", FACET_SIZE)
-        licenses = self._text.counts(query, "license", FACET_SIZE)
-        return Facets(
-            tuple(TagCount(tag, count) for tag, count in tags),
-            tuple(LicenseCount(name, count) for name, count in licenses),
-        )
+        return DatasetPage(found, hits.total, following, counts)
 
     def dataset(self, uri: AtUri) -> DatasetDetail:
         """Raises ``NotFound``."""

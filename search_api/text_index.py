@@ -38,6 +38,7 @@ BATCH = 5_000  # changes or documents at a time
 CATCH_UP_SECONDS = 60.0
 REBUILD_SECONDS = 3_600.0
 WRITER_BYTES = 64_000_000
+MAX_VALUES = 65_000  # of one facet in one segment; the library counts no more
 MAX_TIES = 10_000  # hits of one millisecond whose keys end in the same 21 bits
 
 log = structlog.get_logger(__name__)
@@ -191,12 +192,23 @@ class TextIndex:
         everything = both([*wanted, levels[-1]])
         return Hits(tuple(ranks), _count(searcher, everything))
 
-    def counts(self, query: DatasetQuery, field: str, size: int) -> list[tuple[str, int]]:
-        """The ``size`` most frequent values of ``field`` (``tag``, ``license``) over all hits."""
+    def counts(
+        self, query: DatasetQuery, fields: Sequence[str], size: int
+    ) -> dict[str, list[tuple[str | int, int]]]:
+        """The ``size`` most frequent values of each of ``fields`` over all hits, with how many
+        hits have them. Exact up to ``MAX_VALUES`` values in one segment of the index."""
         everything = both([*filters(self._schema, query), tiers(self._schema, query.q)[-1]])
-        terms = {"terms": {"field": f"{field}_label", "size": size}}
-        buckets = self._searcher.aggregate(everything, {"counts": terms})["counts"]["buckets"]
-        return [(str(bucket["key"]), int(bucket["doc_count"])) for bucket in buckets]
+        # Segments are counted one by one and then added up: what a segment left out as rare would
+        # be missing from the sum, so none leaves anything out.
+        terms = {
+            field: {"terms": {"field": field, "size": size, "segment_size": MAX_VALUES}}
+            for field in fields
+        }
+        found = self._searcher.aggregate(everything, terms)
+        return {
+            field: [(bucket["key"], int(bucket["doc_count"])) for bucket in found[field]["buckets"]]
+            for field in fields
+        }
 
     def _page(self, searcher: Searcher, tier: int, inside: Query, room: int) -> list[Rank]:
         found = self._ranks(searcher, tier, inside, room)

@@ -16,7 +16,7 @@ from tantivy import FieldType, Occur, Query, Schema
 from search_api.corpus import DatasetText
 from search_api.words import exact_form, index_words, query_words
 
-VERSION = "1"  # of everything in this module and in `words`; another version's index is rebuilt
+VERSION = "2"  # of everything in this module and in `words`; another version's index is rebuilt
 
 # Each field holds the words of the one before and more, so that "all words are in it" says how
 # prominent the place is where they were found.
@@ -49,7 +49,7 @@ class Rank:
 
 
 def build_schema() -> Schema:
-    """The fields. ``*_label`` are counted, the other raw fields are filters.
+    """The fields. Fast ones are counted or sorted by, the other raw fields are filters.
 
     Integers are signed: deletion by the term of an unsigned one silently deletes nothing.
     """
@@ -60,11 +60,11 @@ def build_schema() -> Schema:
     builder.add_integer_field("last", stored=True)
     builder.add_integer_field("doc", indexed=True, fast=True)
     builder.add_integer_field("order", indexed=True, fast=True)
-    builder.add_integer_field("repo", indexed=True)
-    builder.add_integer_field("schema", indexed=True)
-    for name in ("exact", "license", "storage"):
+    builder.add_integer_field("repo", indexed=True, fast=True)
+    builder.add_integer_field("schema", indexed=True, fast=True)
+    for name in ("exact", "license"):
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
-    for name in ("tag_label", "license_label"):
+    for name in ("tag_label", "license_label", "storage"):
         builder.add_text_field(name, fast=True, tokenizer_name="raw", index_option="basic")
     for name in PROMINENCE:
         builder.add_text_field(name, tokenizer_name="whitespace", index_option="basic")

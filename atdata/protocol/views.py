@@ -136,16 +136,39 @@ class SchemaVersion:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class FacetValue:
+    """A value and the number of hits that have it. ``value`` is what the parameter of that name
+    takes; ``label`` is for people: a schema's name and version, an author's handle."""
+
+    value: str
+    count: int
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FacetsView:
+    """Most frequent values first, then by value; None for what was not asked for."""
+
+    tags: tuple[FacetValue, ...] | None = None
+    licenses: tuple[FacetValue, ...] | None = None
+    storage: tuple[FacetValue, ...] | None = None
+    schemas: tuple[FacetValue, ...] | None = None
+    authors: tuple[FacetValue, ...] | None = None
+
+
 # --- answers ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetPage:
-    """``hits_total`` counts every match, not only this page."""
+    """``hits_total`` and ``facets`` count every match, not only this page; ``facets`` is there
+    where it was asked for."""
 
     datasets: tuple[DatasetView, ...]
     hits_total: int
     cursor: str | None = None
+    facets: FacetsView | None = None
 
 
 @dataclass(frozen=True, slots=True)

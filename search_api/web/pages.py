@@ -45,6 +45,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+FACET_SIZE = 20
 RELATED_LENSES = 12
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9a-fA-F:]{2,45}\](:[0-9]{1,5})?")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -95,13 +96,15 @@ class Pages:
     def home(self, request: Request) -> Response:
         params = self._params(request, SEARCH_DATASETS)
         asked = question(params)
-        found = self._search.datasets(asked, params.integer("limit"), params.text("cursor"))
+        found = self._search.datasets(
+            asked, params.integer("limit"), params.text("cursor"), ("tags", "licenses"), FACET_SIZE
+        )
         return self._render(
             request,
             "home.html",
             asked=asked,
             found=found,
-            facets=self._search.facets(asked),
+            facets=found.facets,
             filters=_filters(asked),
             cursor=params.text("cursor"),
             link=_linker(asked),

@@ -55,7 +55,7 @@ RECORDS: dict[str, Record] = {
     "label": LabelRecord("N", AT_URI, CREATED, "1", "d"),
 }
 QUERIES = {
-    "searchDatasets": ("q tags license schema author storage limit cursor", ""),
+    "searchDatasets": ("q tags license schema author storage facets limit cursor", ""),
     "getDataset": ("uri", "uri"),
     "listSchemas": ("author q limit cursor", ""),
     "getSchema": ("uri", "uri"),
