@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import webdataset as wds
@@ -27,7 +28,7 @@ def features(count: int) -> list[Feature]:
     ]
 
 
-def tar_of(samples: Iterable[Feature], first: int = 0) -> bytes:
+def tar_of(samples: Iterable[Any], first: int = 0) -> bytes:
     buffer = io.BytesIO()
     with wds.writer.TarWriter(buffer, mtime=0) as sink:
         for i, sample in enumerate(samples, first):

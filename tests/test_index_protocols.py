@@ -1,4 +1,5 @@
-"""The library's own classes follow the protocols that others may implement as well."""
+"""The library's own classes follow the protocols that others may implement as well: at run time,
+and (this file is type-checked) with the very signatures."""
 
 from __future__ import annotations
 
@@ -16,16 +17,23 @@ RECORD = DatasetRecord(
     created_at="2026-01-01T00:00:00Z",
 )
 
+INDEX: AbstractIndex = AtmosphereIndex(AtmosphereClient())
+STORE: AbstractDataStore = PDSBlobStore(AtmosphereClient())
+ENTRY: IndexEntry = AtmosphereIndexEntry("at://did:plc:x/c.o.l/k", "bafy", RECORD)
+FILES: DataSource = LocalSource("a.tar")
+ADDRESSES: DataSource = URLSource("https://data.example.org/a.tar")
+BLOBS: DataSource = BlobSource([])
+
 
 @pytest.mark.parametrize(
     ("thing", "protocol"),
     [
-        (AtmosphereIndex(AtmosphereClient()), AbstractIndex),
-        (PDSBlobStore(AtmosphereClient()), AbstractDataStore),
-        (AtmosphereIndexEntry("at://did:plc:x/c.o.l/k", "bafy", RECORD), IndexEntry),
-        (LocalSource("a.tar"), DataSource),
-        (URLSource("https://data.example.org/a.tar"), DataSource),
-        (BlobSource([]), DataSource),
+        (INDEX, AbstractIndex),
+        (STORE, AbstractDataStore),
+        (ENTRY, IndexEntry),
+        (FILES, DataSource),
+        (ADDRESSES, DataSource),
+        (BLOBS, DataSource),
     ],
 )
 def test_follows_its_protocol(thing: object, protocol: type) -> None:
