@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import atdata
+from atdata.discovery import DatasetHit
 from deploy.devnet.devnet import Devnet
 from tests.flow.node import Node, node, source_arguments
 from tests.flow.specification import (
@@ -56,10 +57,16 @@ def test_published_on_one_pds_found_and_streamed_from_another(
     # Another account, on the other PDS, that knows only a phrase.
     reader = devnet.create_account(1, "flow-reader")
     assert reader.pds_url != written["client"].base_url
-    index_node.wait_until(lambda: atdata.search("synthetic features").total > 0, "it is found")
-    (hit,) = list(atdata.search("synthetic features"))
+    # (Other tests publish on these PDSes too, and of the same name.)
+    published = written["entry"].uri
 
-    assert (hit.uri, hit.name) == (written["entry"].uri, "synthetic-features-v1")
+    def found() -> list[DatasetHit]:
+        return [hit for hit in atdata.search("synthetic features") if hit.uri == published]
+
+    index_node.wait_until(lambda: bool(found()), "it is found")
+    (hit,) = found()
+
+    assert hit.name == "synthetic-features-v1"
     assert hit.tags == ("features", "synthetic")
     assert hit.did == written["client"].did
 

@@ -47,6 +47,12 @@ SHARD_1 = Cid.parse("bafkreidnhmpnpbasdheqgrbwiyfel4wdjq5qud5jdw5neywyxo4re3t3ee
 COMMIT = "a1b2c3d4e5f6789abcdef0123456789abcdef012"
 
 EXPECTED: dict[str, Record] = {
+    "dataset_as_entry": DatasetRecord(
+        name="mnist",
+        schema_ref=f"{OLD}.schema/3kabc",
+        storage=ExternalStorage((ExternalShard("https://example.com/0.tar"),)),
+        created_at="2025-11-07T10:30:00Z",
+    ),
     "schema_fields": SchemaRecord(
         name="ImageSample",
         version="1.0.0",
