@@ -8,38 +8,21 @@ twice are the same blobs. A PDS serves a blob only once a record refers to it.
 from __future__ import annotations
 
 import shutil
-import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
-
-import stamina
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from atdata.atmosphere.client import AtmosphereClient
-from atdata.atmosphere.reshard import Shard, repack, samples_in, samples_of, spool
+from atdata.atmosphere.reshard import repack, samples_in, samples_of, spool
+from atdata.atmosphere.uploads import Shard, Uploaded, upload_all
 from atdata.dataset import Dataset
 from atdata.index import DataSource
-from atdata.protocol.errors import FetchFailed, FetchTimeout, NotFound, XrpcError
-from atdata.protocol.records import BlobShard
+from atdata.protocol.errors import NotFound
 from atdata.protocol.syntax import BlobUri, Did
-from atdata.sources import BlobSource
+from atdata.sources import BlobSource, LocalSource
 from atdata.tar import read_samples
 
-SHARD_MIME = "application/x-tar"
-WORKERS = 4
-ATTEMPTS = 4
 VIEW_BYTES = 50_000_000  # what every PDS takes; shards of a view have no size of their own
-TRY_AGAIN = frozenset({429, 500, 502, 503, 504})
-
-
-class Uploaded(NamedTuple):
-    """A shard that the PDS has, and the number of its samples."""
-
-    blob: BlobShard
-    samples: int
 
 
 class PDSBlobStore:
@@ -72,10 +55,15 @@ class PDSBlobStore:
 
         Raises ``NotLoggedIn``, ``InvalidShard``, ``XrpcError`` (the PDS's own limits).
         """
-        pieces = _pieces(dataset, maxcount, maxsize)
-        shown = sys.stderr.isatty() if progress is None else progress
-        with _Bar(prefix or "upload", shown) as advance:
-            uploaded = self._upload_all(pieces, advance)
+        as_they_are = not is_view(dataset) and maxcount is None and maxsize is None
+        uploaded = upload_all(
+            self._client,
+            _pieces(dataset, maxcount, maxsize),
+            label=prefix or "upload",
+            count=len(dataset.list_shards()) if as_they_are else None,
+            size=_bytes_in(dataset.source) if as_they_are else None,
+            progress=progress,
+        )
         did = Did(self._client.did)
         for shard in uploaded:
             self._uploaded[str(shard.blob.cid)] = shard
@@ -103,33 +91,6 @@ class PDSBlobStore:
         blobs = [BlobUri.parse(url) for url in urls]
         own = self._client.is_authenticated and {blob.did for blob in blobs} == {self._client.did}
         return BlobSource(blobs, pds_endpoint=self._client.pds if own else None)
-
-    def _upload_all(
-        self, pieces: Iterator[Shard], advance: Callable[[int], None]
-    ) -> list[Uploaded]:
-        done: list[Uploaded] = []
-        running: deque[Future[Uploaded]] = deque()
-        with ThreadPoolExecutor(WORKERS) as pool:
-            for piece in pieces:
-                if len(running) == WORKERS:
-                    done.append(running.popleft().result())
-                running.append(pool.submit(self._upload, piece, advance))
-            done += [future.result() for future in running]
-        return done
-
-    def _upload(self, piece: Shard, advance: Callable[[int], None]) -> Uploaded:
-        with piece.file as file:
-            for attempt in stamina.retry_context(on=_worth_another_try, attempts=ATTEMPTS):
-                with attempt:
-                    blob = self._client.upload_blob(file, SHARD_MIME, on_bytes=advance)
-                    return Uploaded(blob, piece.samples)
-        raise AssertionError  # retry_context returns or raises
-
-
-def _worth_another_try(error: Exception) -> bool:
-    if isinstance(error, XrpcError | FetchFailed):
-        return error.status is None or error.status in TRY_AGAIN
-    return isinstance(error, FetchTimeout)
 
 
 def _pieces(dataset: Dataset[Any], maxcount: int | None, maxsize: float | None) -> Iterator[Shard]:
@@ -160,24 +121,8 @@ def _as_they_are(source: DataSource) -> Iterator[Shard]:
         yield Shard(file, samples)
 
 
-class _Bar:
-    """A progress bar of bytes on stderr; silent unless shown."""
-
-    def __init__(self, label: str, shown: bool) -> None:
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            console=Console(stderr=True),
-            disable=not shown,
-        )
-        self._label = label
-
-    def __enter__(self) -> Callable[[int], None]:
-        self._bars.start()
-        task = self._bars.add_task(self._label, total=None)
-        return lambda count: self._bars.advance(task, count)
-
-    def __exit__(self, *error: object) -> None:
-        self._bars.stop()
+def _bytes_in(source: DataSource) -> int | None:
+    """The size of all shards, where they are files."""
+    if not isinstance(source, LocalSource):
+        return None
+    return sum(Path(shard).stat().st_size for shard in source.list_shards())

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import io
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 from urllib.parse import urlencode
 
+from atdata.atmosphere.patience import Patience
 from atdata.atmosphere.repository import (
     MAX_ANSWER,
     StoredRecord,
@@ -29,11 +31,13 @@ from atdata.atmosphere.repository import (
 )
 from atdata.atmosphere.sdk import (
     AtProtocolError,
-    SdkErrors,
     Session,
     SessionEvent,
+    guarded,
     new_client,
+    refresh,
 )
+from atdata.atmosphere.uploads import HashedChunks
 from atdata.protocol import cbor
 from atdata.protocol.cid import RAW, Cid
 from atdata.protocol.errors import (
@@ -51,6 +55,10 @@ from atdata.protocol.syntax import AtUri, Did, Handle
 from atdata.settings import settings
 
 CHUNK = 1 << 20
+TOO_LARGE = 413
+RAW_SHA_256 = bytes((1, RAW, 0x12, 0x20))  # how the CID of a blob begins
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +79,17 @@ class AtmosphereClient:
     >>> client.login("alice.bsky.social", "app-password")
     """
 
-    def __init__(self, base_url: str | None = None) -> None:
+    def __init__(
+        self, base_url: str | None = None, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         """``base_url``: the origin of a PDS; without it, bsky.social, which knows its accounts'
-        hosts."""
+        hosts. ``sleep`` waits for so many seconds, when the PDS asks for it."""
         self.base_url = base_url.rstrip("/") if base_url else "https://bsky.social"
         self._sdk = new_client(self.base_url)
         self._sdk.on_session_change(self._remember)
         self._session: Any = None  # the SDK's Session, as of the last change
+        self._patience = Patience(sleep=sleep)
+        self._refreshing = threading.Lock()
 
     def __repr__(self) -> str:
         who = self._session.handle if self._session else "not logged in"
@@ -92,20 +104,24 @@ class AtmosphereClient:
         cannot be reached.
         """
         identifier = handle.removeprefix("@")
-        with SdkErrors("com.atproto.server.createSession", app_password):
-            self._sdk.login(identifier, app_password, fetch_bsky_profile=False)
+        if not identifier or not app_password:
+            raise ValueError("a handle and an app password are needed")
+        guarded(
+            "com.atproto.server.createSession",
+            lambda: self._sdk.login(identifier, app_password, fetch_bsky_profile=False),
+            app_password,
+        )
 
     def login_with_session(self, session_string: str) -> None:
-        """Go on with a session from ``export_session``. Raises ``NotLoggedIn`` if it is none."""
-        try:
-            session = Session.decode(session_string)
-            Did.parse(session.did)
-            _ = session.access_jwt_payload, session.refresh_jwt_payload
-        except (ValueError, TypeError, AtProtocolError):
-            # Not chained: the SDK's message may quote a part of the session.
-            raise NotLoggedIn("this is not a session that export_session() gave") from None
-        with SdkErrors("login_with_session", session_string):
-            self._sdk.login(session_string=session_string, fetch_bsky_profile=False)
+        """Go on with a session from ``export_session``; tokens that have ended are renewed on first
+        use. Raises ``NotLoggedIn`` if it is no session."""
+        if not _is_session(session_string):
+            raise NotLoggedIn("this is not a session that export_session() gave")
+        guarded(
+            "login_with_session",
+            lambda: self._sdk.login(session_string=session_string, fetch_bsky_profile=False),
+            session_string,
+        )
 
     def export_session(self) -> str:
         """The session as text, for ``login_with_session``. As secret as a password; it changes
@@ -145,27 +161,51 @@ class AtmosphereClient:
 
     def query(self, method: str, params: Mapping[str, str]) -> Any:
         """An XRPC query to the account's PDS: the JSON answer. Raises ``XrpcError``."""
-        with self._errors(method):
-            return self._sdk.invoke_query(f"{method}?{urlencode(params)}").content
+        asked = f"{method}?{urlencode(params)}"
+        return self._invoke(method, lambda: self._sdk.invoke_query(asked).content, repeatable=True)
 
-    def call(self, method: str, body: Mapping[str, Any] | None = None) -> Any:
+    def call(
+        self, method: str, body: Mapping[str, Any] | None = None, *, repeatable: bool = False
+    ) -> Any:
         """An XRPC procedure on the account's PDS: the JSON answer, None if it is empty.
 
-        A procedure without input takes no ``body`` at all.
+        A procedure without input takes no ``body`` at all. A ``repeatable`` one is tried again when
+        the connection breaks; any is when the PDS asks to come back later.
 
-        Raises ``NotLoggedIn``, ``XrpcError``.
+        Raises ``NotLoggedIn``, ``XrpcError``, ``NetworkError``.
         """
         self._logged_in()
         given: dict[str, Any] = {}
         if body is not None:
             given["content"] = json.dumps(cbor.to_json(body), ensure_ascii=False).encode()
             given["headers"] = {"Content-Type": "application/json"}
-        with self._errors(method):
+
+        def send() -> Any:
             return self._sdk.invoke_procedure(method, **given).content or None
 
-    def _errors(self, method: str) -> SdkErrors:
-        session = self._session
-        return SdkErrors(method, *((session.access_jwt, session.refresh_jwt) if session else ()))
+        return self._invoke(method, send, repeatable=repeatable)
+
+    def _invoke(self, method: str, act: Callable[[], T], *, repeatable: bool) -> T:
+        """``act`` with patience, and with new tokens where the PDS says that the old have ended."""
+
+        def once() -> T:
+            session = self._session
+            try:
+                return guarded(method, act, *_tokens(session))
+            except XrpcError as error:
+                if error.error != "ExpiredToken" or session is None:
+                    raise
+            self._renew(session)
+            return guarded(method, act, *_tokens(self._session))
+
+        return self._patience.call(once, repeatable=repeatable)
+
+    def _renew(self, ended: Any) -> None:
+        """New tokens in place of those of the session ``ended``; once, whoever notices it first."""
+        with self._refreshing:
+            if self._session.access_jwt == ended.access_jwt:
+                method = "com.atproto.server.refreshSession"
+                guarded(method, lambda: refresh(self._sdk), *_tokens(ended))
 
     # --- records -------------------------------------------------------------------------------
 
@@ -187,13 +227,13 @@ class AtmosphereClient:
         at = self._own(uri)
         record = {"$type": at.collection, **body}
         request = {"repo": self.did, "collection": at.collection, "rkey": at.rkey, "record": record}
-        return _ref(self.call("com.atproto.repo.putRecord", request))
+        return _ref(self.call("com.atproto.repo.putRecord", request, repeatable=True))
 
     def delete_record(self, uri: str | AtUri) -> None:
         """Remove a record; none being there is no error."""
         at = self._own(uri)
         request = {"repo": self.did, "collection": at.collection, "rkey": at.rkey}
-        self.call("com.atproto.repo.deleteRecord", request)
+        self.call("com.atproto.repo.deleteRecord", request, repeatable=True)
 
     def get_record(self, uri: str | AtUri) -> StoredRecord:
         """One record of any account, from its own PDS, checked against its CID.
@@ -255,7 +295,8 @@ class AtmosphereClient:
         on_bytes: Callable[[int], None] | None = None,
     ) -> BlobShard:
         """Send bytes, or a file from its beginning, in chunks of 1 MiB. The PDS serves the blob
-        only once a record refers to it. ``on_bytes`` is told the size of each chunk sent.
+        only once a record refers to it. ``on_bytes`` is told the size of each chunk sent, and the
+        negative sum of them before the file is sent once more because the first time failed.
 
         Raises ``NotLoggedIn``, ``XrpcError`` (BlobTooLarge …), ``CidMismatch`` if the PDS has
         understood other bytes than were sent.
@@ -266,13 +307,23 @@ class AtmosphereClient:
                 return self.upload_blob(opened, mime_type, on_bytes=on_bytes)
         file = io.BytesIO(data) if isinstance(data, bytes) else data
         size = file.seek(0, io.SEEK_END)
-        file.seek(0)
-        body = _HashedChunks(file, on_bytes)
         headers = {"Content-Type": mime_type, "Content-Length": str(size)}
         method = "com.atproto.repo.uploadBlob"
-        with self._errors(method):
-            answer = self._sdk.invoke_procedure(method, content=iter(body), headers=headers)
-        return _uploaded(answer.content, body.cid(), size)
+        chunks = HashedChunks(file, CHUNK, on_bytes)
+
+        def send() -> Any:
+            content = chunks.from_the_beginning()
+            return self._sdk.invoke_procedure(method, content=content, headers=headers).content
+
+        try:
+            answer = self._invoke(method, send, repeatable=True)
+        except XrpcError as error:
+            if error.status != TOO_LARGE:
+                raise
+            why = f"{error.message}: this PDS takes no blob of {size} bytes; see maxsize"
+            raise XrpcError(error.status, error.error, why) from error
+        sent = Cid.from_bytes(RAW_SHA_256 + chunks.digest())
+        return _uploaded(answer, sent, size)
 
     def get_blob(self, did: str, cid: str, *, max_bytes: int = MAX_ANSWER) -> bytes:
         """A whole blob in memory, checked against its CID; for shards use ``BlobSource``."""
@@ -293,21 +344,18 @@ class AtmosphereClient:
         return blob_url(self.pds if self._is_own(did) else pds_of(did), did, cid)
 
 
-class _HashedChunks:
-    """Chunks of a file, hashed as they go by: the CID is known when the last one has gone."""
+def _is_session(text: str) -> bool:
+    try:
+        session = Session.decode(text)
+        Did.parse(session.did)
+        _ = session.access_jwt_payload, session.refresh_jwt_payload
+    except (ValueError, TypeError, AtProtocolError):
+        return False
+    return True
 
-    def __init__(self, file: IO[bytes], on_bytes: Callable[[int], None] | None) -> None:
-        self._file, self._on_bytes, self._hash = file, on_bytes, sha256()
 
-    def __iter__(self) -> Iterator[bytes]:
-        while chunk := self._file.read(CHUNK):
-            self._hash.update(chunk)
-            yield chunk
-            if self._on_bytes:
-                self._on_bytes(len(chunk))
-
-    def cid(self) -> Cid:
-        return Cid.from_bytes(bytes((1, RAW, 0x12, 0x20)) + self._hash.digest())
+def _tokens(session: Any) -> tuple[str, ...]:
+    return (session.access_jwt, session.refresh_jwt) if session else ()
 
 
 def _ref(answer: Any) -> RecordRef:

@@ -7,11 +7,13 @@ them, and what is read is checked against the CIDs in the record.
 from __future__ import annotations
 
 import io
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from atdata.atmosphere.blobs import SHARD_MIME, is_view
+from atdata.atmosphere.blobs import is_view
 from atdata.atmosphere.client import AtmosphereClient, RecordRef
 from atdata.atmosphere.entries import (
     AtmosphereIndexEntry,
@@ -22,9 +24,10 @@ from atdata.atmosphere.entries import (
 )
 from atdata.atmosphere.repository import RecordBody
 from atdata.atmosphere.schemas import SchemaPublisher, list_kind, now
+from atdata.atmosphere.uploads import SHARD_MIME, Shard, Uploaded, upload_all
 from atdata.dataset import Dataset
 from atdata.load import open_source
-from atdata.protocol import records
+from atdata.protocol import cbor, records
 from atdata.protocol.errors import InvalidRecord, InvalidShard, TypeMismatch
 from atdata.protocol.namespaces import DATASET_COLLECTION, Kind
 from atdata.protocol.records import (
@@ -40,6 +43,10 @@ from atdata.sources import LocalSource, URLSource
 from atdata.tar import read_samples
 
 Sample = TypeVar("Sample")
+
+MAX_RECORD_JSON = 150 * 1024  # of a request with a record, at the reference PDS
+BLOB_REF_BYTES = 150  # of one blob in it
+UPLOADED_LATER = ExternalStorage((ExternalShard("https://to.be.uploaded"),))
 
 log = logging.getLogger(__name__)
 
@@ -120,19 +127,23 @@ class DatasetPublisher:
         mime_type: str = SHARD_MIME,
     ) -> str:
         """Upload each of ``blobs`` (one tar per shard) and publish them; returns the AT URI."""
-        shards = tuple(self._client.upload_blob(blob, mime_type) for blob in blobs)
-        record = DatasetRecord(
+        draft = DatasetRecord(
             name=name,
             schema_ref=schema_uri,
-            storage=BlobStorage(shards),
+            storage=UPLOADED_LATER,
             created_at=now(),
             description=description,
             tags=tuple(tags),
             license=license,
-            size=DatasetSize(_samples_in(blobs), sum(map(len, blobs)), len(blobs)),
             metadata=pack_metadata(metadata),
         )
-        return self.write(record).uri
+        check_draft(draft, len(blobs))
+        shards = (Shard(io.BytesIO(blob), _samples_in(blob)) for blob in blobs)
+        size = sum(map(len, blobs))
+        uploaded = upload_all(
+            self._client, shards, mime_type=mime_type, label=name, count=len(blobs), size=size
+        )
+        return self.write(with_blobs(draft, uploaded)).uri
 
     def publish_schema_of(self, dataset: Dataset[Any], version: str = "1.0.0") -> str:
         """Publish the schema of the dataset's sample type; returns its AT URI."""
@@ -201,10 +212,36 @@ class DatasetLoader:
         return Dataset[sample_type](open_source(entry, pds))  # type: ignore[valid-type]
 
 
-def _samples_in(blobs: Sequence[bytes]) -> int | None:
-    """How many samples these shards hold, None where one of them is no shard of samples."""
+def with_blobs(draft: DatasetRecord, uploaded: Sequence[Uploaded]) -> DatasetRecord:
+    """The record of shards that the PDS has."""
+    samples = [shard.samples for shard in uploaded if shard.samples is not None]
+    size = DatasetSize(
+        samples=sum(samples) if len(samples) == len(uploaded) else None,
+        bytes=sum(shard.blob.size or 0 for shard in uploaded),
+        shards=len(uploaded),
+    )
+    storage = BlobStorage(tuple(shard.blob for shard in uploaded))
+    return replace(draft, storage=storage, size=size)
+
+
+def check_draft(draft: DatasetRecord, shards: int = 0) -> None:
+    """What a record breaks is said before anything is uploaded for it. Raises ``InvalidRecord``.
+
+    ``shards`` is how many blobs it will refer to, as far as that is known.
+    """
+    size = len(json.dumps(cbor.to_json(records.to_body(draft)))) + shards * BLOB_REF_BYTES
+    if size > MAX_RECORD_JSON:
+        raise InvalidRecord(
+            "/storage",
+            f"{shards} shards make a record of about {size} bytes, and a PDS takes "
+            f"{MAX_RECORD_JSON}: make larger shards (maxsize), or several datasets",
+        )
+
+
+def _samples_in(blob: bytes) -> int | None:
+    """How many samples a shard holds, None if it is no shard of samples."""
     try:
-        return sum(1 for blob in blobs for _ in read_samples(io.BytesIO(blob), "blob"))
+        return sum(1 for _ in read_samples(io.BytesIO(blob), "blob"))
     except InvalidShard:
         return None
 

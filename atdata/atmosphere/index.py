@@ -10,23 +10,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from atdata.atmosphere.blobs import PDSBlobStore
+from atdata.atmosphere.blobs import PDSBlobStore, is_view
 from atdata.atmosphere.client import AtmosphereClient
-from atdata.atmosphere.datasets import DatasetLoader, DatasetPublisher, given_urls
+from atdata.atmosphere.datasets import (
+    UPLOADED_LATER,
+    DatasetLoader,
+    DatasetPublisher,
+    check_draft,
+    given_urls,
+    with_blobs,
+)
 from atdata.atmosphere.entries import AtmosphereIndexEntry, pack_metadata, read_entry
 from atdata.atmosphere.repository import RecordBody
 from atdata.atmosphere.schemas import SchemaLoader, SchemaPublisher, list_kind, now
 from atdata.dataset import Dataset
 from atdata.index import AbstractDataStore
-from atdata.protocol import records
 from atdata.protocol.namespaces import Kind
 from atdata.protocol.records import (
-    BlobStorage,
     DatasetRecord,
     DatasetSize,
     ExternalShard,
     ExternalStorage,
-    Storage,
 )
 
 
@@ -99,38 +103,37 @@ class AtmosphereIndex:
         draft = DatasetRecord(
             name=name,
             schema_ref=schema_ref or f"at://{self.client.did}",
-            storage=_external(["https://to.be.uploaded"]),
+            storage=UPLOADED_LATER,
             created_at=now(),
             description=description,
             tags=tuple(tags),
             license=license,
             metadata=pack_metadata(metadata),
         )
-        records.to_body(draft)  # a limit that it breaks is said before anything is uploaded
+        cut = maxcount is not None or maxsize is not None or is_view(dataset)
+        check_draft(draft, 0 if cut or self.data_store is None else len(dataset.list_shards()))
         schema = schema_ref or publisher.publish_schema_of(dataset, schema_version)
-        storage, size = self._store(dataset, name, maxcount, maxsize)
-        record = replace(draft, schema_ref=schema, storage=storage, size=size)
+        record = self._stored(replace(draft, schema_ref=schema), dataset, maxcount, maxsize)
         written = publisher.write(record)
         return AtmosphereIndexEntry(
             written.uri, written.cid, record, None if metadata is None else dict(metadata)
         )
 
-    def _store(
-        self, dataset: Dataset[Any], name: str, maxcount: int | None, maxsize: float | None
-    ) -> tuple[Storage, DatasetSize]:
+    def _stored(
+        self,
+        draft: DatasetRecord,
+        dataset: Dataset[Any],
+        maxcount: int | None,
+        maxsize: float | None,
+    ) -> DatasetRecord:
+        """The record with the shards' places in it, once they are there."""
         store = self.data_store
         if store is None:
-            return _external(given_urls(dataset)), DatasetSize()
-        urls = store.write_shards(dataset, prefix=name, maxcount=maxcount, maxsize=maxsize)
-        if not isinstance(store, PDSBlobStore):
-            return _external(urls), DatasetSize(shards=len(urls))
-        uploaded = store.uploaded(urls)
-        size = DatasetSize(
-            samples=sum(shard.samples for shard in uploaded),
-            bytes=sum(shard.blob.size or 0 for shard in uploaded),
-            shards=len(uploaded),
-        )
-        return BlobStorage(tuple(shard.blob for shard in uploaded)), size
+            return replace(draft, storage=_external(given_urls(dataset)))
+        urls = store.write_shards(dataset, prefix=draft.name, maxcount=maxcount, maxsize=maxsize)
+        if isinstance(store, PDSBlobStore):
+            return with_blobs(draft, store.uploaded(urls))
+        return replace(draft, storage=_external(urls), size=DatasetSize(shards=len(urls)))
 
     def get_dataset(self, ref: str) -> AtmosphereIndexEntry:
         """The entry at an AT URI, of any account. Raises ``NotFound``."""

@@ -1,21 +1,24 @@
 """Samples out of shards of any size into shards within limits.
 
 Rule: samples keep their order and their bytes; what belongs to one sample stays together. The same
-samples with the same limits give the same bytes, and so the same CIDs.
+samples with the same limits give the same bytes, and so the same CIDs. What is written is plain
+ustar, which every reader reads fastest; only a name that ustar cannot hold gets a pax header.
+Source: POSIX.1-2017 "pax Interchange Format".
 """
 
 from __future__ import annotations
 
-import io
 import tarfile
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, NamedTuple, cast
 
+from atdata.atmosphere.uploads import Shard
 from atdata.dataset import Dataset
 from atdata.index import DataSource
-from atdata.tar import SAMPLE_EXTENSION, read_members, split_name
+from atdata.protocol.errors import InvalidShard
+from atdata.tar import SAMPLE_EXTENSION, Member, read_members, split_name
 
 SPOOL_BYTES = 8 << 20  # a piece that is larger goes to a temporary file
 BLOCK, RECORD = 512, 10_240
@@ -36,7 +39,7 @@ def repack(
         raise ValueError("maxcount and maxsize must be at least 1")
     piece: _Piece | None = None
     for number, (key, members) in enumerate(samples):
-        if piece is not None and piece.is_full(members, maxcount, maxsize):
+        if piece is not None and piece.is_full(key, members, maxcount, maxsize):
             yield piece.finished()
             piece = None
         piece = piece or _Piece()
@@ -57,20 +60,26 @@ def samples_of(dataset: Dataset[Any]) -> Iterator[tuple[str, Members]]:
 
 
 def samples_in(source: DataSource) -> Iterator[tuple[str, Members]]:
-    """What the shards hold under each key, bytes unchanged. Raises ``InvalidShard``."""
+    """What the shards hold under each key, bytes unchanged. Files without an extension belong to no
+    sample and are left out. Raises ``InvalidShard``, also for a key without a sample."""
     for shard in source.list_shards():
         with source.open_shard(shard) as stream:
-            members = read_members(stream, shard)
-            for key, group in groupby(members, key=lambda member: split_name(member.name)[0]):
+            named = (_Named(*split_name(m.name), m) for m in read_members(stream, shard))
+            groups = groupby((m for m in named if m.extension), key=lambda member: member.key)
+            for key, group in groups:
                 # Copied at once: a member's memory is used again for the next.
-                yield key, [(split_name(member.name)[1], bytes(member.data)) for member in group]
+                members = [(m.extension, bytes(m.member.data), m.member) for m in group]
+                if [extension for extension, _, _ in members].count(SAMPLE_EXTENSION) != 1:
+                    last = members[-1][2]
+                    why = f"its key has not one .{SAMPLE_EXTENSION} member"
+                    raise InvalidShard(shard, why, last.name, last.offset)
+                yield key, [(extension, data) for extension, data, _ in members]
 
 
-class Shard(NamedTuple):
-    """A whole shard in an open temporary file, at its beginning; whoever takes it closes it."""
-
-    file: IO[bytes]
-    samples: int
+class _Named(NamedTuple):
+    key: str
+    extension: str
+    member: Member
 
 
 class _Piece:
@@ -78,17 +87,19 @@ class _Piece:
 
     def __init__(self) -> None:
         self._file = spool()
-        self._tar = tarfile.TarFile(fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT)
+        self._size = self._count = 0
         self._keys: set[str] = set()
-        self._count = 0
 
-    def is_full(self, members: Members, maxcount: int | None, maxsize: float | None) -> bool:
+    def is_full(
+        self, key: str, members: Members, maxcount: int | None, maxsize: float | None
+    ) -> bool:
         """Whether one more sample would pass a limit."""
         if maxcount is not None and self._count >= maxcount:
             return True
-        added = sum(BLOCK + _padded(len(data), BLOCK) for _, data in members)
-        size = _padded(self._tar.offset + added + 2 * BLOCK, RECORD)
-        return maxsize is not None and size > maxsize
+        if maxsize is None:
+            return False
+        added = sum(len(_header(f"{key}.{ext}", len(d))) + _padded(len(d)) for ext, d in members)
+        return _padded(self._size + added + 2 * BLOCK, RECORD) > maxsize
 
     def add(self, key: str, members: Members, number: int) -> None:
         """One sample. Keys are unique within a shard only: where two shards that used the same key
@@ -97,16 +108,28 @@ class _Piece:
         self._keys.add(unique)
         self._count += 1
         for extension, data in members:
-            info = tarfile.TarInfo(f"{unique}.{extension}" if extension else unique)
-            info.size = len(data)
-            self._tar.addfile(info, io.BytesIO(data))
+            for part in (_header(f"{unique}.{extension}", len(data)), data):
+                self._size += self._file.write(part)
+            self._size += self._file.write(bytes(-len(data) % BLOCK))
 
     def finished(self) -> Shard:
-        """The whole shard."""
-        self._tar.close()
+        """The whole shard: two zero blocks end it, and zeros fill the last record."""
+        self._file.write(bytes(_padded(self._size + 2 * BLOCK, RECORD) - self._size))
         self._file.seek(0)
         return Shard(self._file, self._count)
 
 
-def _padded(size: int, to: int) -> int:
+def _header(name: str, size: int) -> bytes:
+    """The header of a regular file of 1970: ustar, or where that cannot say it, pax."""
+    info = tarfile.TarInfo(name)
+    info.size = size
+    try:
+        if name.isascii():
+            return info.tobuf(tarfile.USTAR_FORMAT)
+    except ValueError:
+        pass
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _padded(size: int, to: int = BLOCK) -> int:
     return -(-size // to) * to

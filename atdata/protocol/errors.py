@@ -22,6 +22,7 @@
     │   ├── InvalidSample       a sample whose bytes do not fit its type
     │   └── InvalidArray        an array encoding that is neither npy nor compact, or has objects
     ├── TypeMismatch            a sample type that does not fit the schema, and no known lens
+    ├── UntrustedCode           code from the network that nobody has said to trust, or that differs
     ├── UnsupportedType         a Python annotation that no schema can say
     ├── NotFound                the index or repository has no such record
     ├── NotLoggedIn             an operation that writes was tried without a session
@@ -135,10 +136,14 @@ class IdentityUnavailable(NetworkError):
 
 
 class XrpcError(AtdataError):
-    """An XRPC endpoint answered with ``{error, message}`` and HTTP ``status``."""
+    """An XRPC endpoint answered with ``{error, message}`` and HTTP ``status``. ``retry_after`` is
+    the number of seconds that the host asked to be left alone."""
 
-    def __init__(self, status: int, error: str, message: str) -> None:
+    def __init__(
+        self, status: int, error: str, message: str, retry_after: float | None = None
+    ) -> None:
         self.status, self.error, self.message = status, error, message
+        self.retry_after = retry_after
         super().__init__(f"{error} ({status}): {message}")
 
 
@@ -180,6 +185,11 @@ class InvalidArray(DataError):
 
 class TypeMismatch(AtdataError, TypeError):
     """A sample type does not fit a schema and no known lens leads from one to the other."""
+
+
+class UntrustedCode(AtdataError):
+    """Code from the network would have to be run, and the caller has not trusted it by name; or
+    it is not what was trusted."""
 
 
 class UnsupportedType(AtdataError, TypeError):
