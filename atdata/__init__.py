@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from atdata.dataset import Dataset as Dataset
     from atdata.discovery import search as search
     from atdata.download import pull as pull
+    from atdata.lens_code import trust as trust
     from atdata.load import load_dataset as load_dataset
     from atdata.protocol.syntax import AtUri as AtUri
     from atdata.samples import DictSample as DictSample
@@ -44,6 +45,7 @@ _LAZY = {
     "packable": "atdata.samples",
     "pull": "atdata.download",
     "search": "atdata.discovery",
+    "trust": "atdata.lens_code",
 }
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "packable",
     "pull",
     "search",
+    "trust",
 ]
 
 

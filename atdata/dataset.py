@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, Generic, TypeVar, overload
 
 from atdata.index import DataSource
-from atdata.lens import NETWORK
+from atdata.lens import NETWORK, Lens
 from atdata.protocol.errors import InvalidSample, UnsupportedType, quote
 from atdata.samples import DictSample, PackableSample, SampleBatch
 from atdata.sources import source_of
@@ -98,13 +98,15 @@ class Dataset(Generic[T]):
         rng.shuffle(shards)
         return _batched(_mixed(self._samples(shards), buffer_size, rng), batch_size)
 
-    def as_type(self, view_type: type[U]) -> Dataset[U]:
-        """The same samples seen as ``view_type``, through the registered lenses.
+    def as_type(self, view_type: type[U], lens: Lens[Any, U] | None = None) -> Dataset[U]:
+        """The same samples seen as ``view_type``, through ``lens`` or the registered lenses.
 
         Raises ``TypeMismatch`` if no lenses lead there.
         """
-        convert = _conversion(self.sample_type, view_type)
-        return _view(self, view_type, convert)
+        if lens is None:
+            return _view(self, view_type, _conversion(self.sample_type, view_type))
+        _decoder(view_type)
+        return _view(self, view_type, lens.get)
 
     def _samples(self, shards: Iterable[str]) -> Iterator[T]:
         decode = _decoder(self.sample_type)

@@ -17,7 +17,8 @@ from atdata import api as search_api
 from atdata.api import find_lenses, get_dataset
 from atdata.atmosphere.entries import AtmosphereIndexEntry, read_as
 from atdata.dataset import Dataset
-from atdata.load import find_dataset, load_dataset
+from atdata.find import find_dataset
+from atdata.load import load_dataset
 from atdata.protocol.errors import TypeMismatch
 from atdata.protocol.records import SchemaRecord, StorageKind
 from atdata.protocol.views import DatasetPage, DatasetView, SchemaView

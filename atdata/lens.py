@@ -87,6 +87,10 @@ class LensNetwork:
         """Add a lens; a later one between the same two types takes the place of the earlier."""
         self._from.setdefault(lens.source_type, {})[lens.view_type] = lens
 
+    def sources(self) -> tuple[type, ...]:
+        """Every type that a lens leads away from."""
+        return tuple(self._from)
+
     def path(self, source: type, view: type) -> tuple[Lens[Any, Any], ...] | None:
         """The fewest lenses that lead from ``source`` to ``view``, None if none do."""
         queue: deque[tuple[type, tuple[Lens[Any, Any], ...]]] = deque([(source, ())])

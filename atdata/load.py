@@ -6,155 +6,97 @@ from the network are fetched over https by the guarded client, and nothing else 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from atdata import api as search_api
-from atdata.atmosphere.entries import AtmosphereIndexEntry, read_as, read_entry
-from atdata.atmosphere.repository import (
-    StoredRecord,
-    collections_of,
-    fetch_record,
-    list_public,
-    resolve_repo,
-)
+from atdata.atmosphere.entries import AtmosphereIndexEntry
+from atdata.atmosphere.repository import resolve_repo
 from atdata.dataset import Dataset
+from atdata.find import FoundDataset, HasUri, fetch_schema, find_dataset
 from atdata.index import DataSource
+from atdata.lens import Lens
+from atdata.lens_code import TrustedLens, code_lens, how_to_trust
+from atdata.lens_path import find_lens_path, local_start
 from atdata.protocol.errors import (
     BlockedAddress,
     InvalidRecord,
     NetworkError,
-    NotFound,
     ProtocolError,
     TypeMismatch,
+    UntrustedCode,
     XrpcError,
     quote,
 )
-from atdata.protocol.namespaces import Kind
-from atdata.protocol.records import BlobStorage, ExternalStorage, S3Storage, SchemaRecord
+from atdata.protocol.records import BlobStorage, ExternalStorage, S3Storage
 from atdata.protocol.syntax import AtUri
-from atdata.protocol.views import DatasetDetail
+from atdata.protocol.views import LensView
 from atdata.samples import DictSample
 from atdata.schema import fits, type_of
 from atdata.settings import settings
 from atdata.sources import BlobSource, URLSource
 
+__all__ = ["HasUri", "check_type", "check_url", "find_dataset", "load_dataset", "open_source"]
+
 Sample = TypeVar("Sample")
+Lenses = Lens[Any, Any] | TrustedLens | Sequence[TrustedLens]
 
 SHOWN_LENSES = 5
 
 
-class HasUri(Protocol):
-    """A search hit, an entry: anything that knows its AT URI."""
-
-    @property
-    def uri(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class FoundDataset:
-    """A dataset with the schema of its samples, and the host of its blobs if that is known."""
-
-    entry: AtmosphereIndexEntry
-    schema: SchemaRecord
-    pds: str | None = None
-
-    def sample_type(self) -> type:
-        """The Python type that the schema describes."""
-        return type_of(self.schema)
-
-
 def load_dataset(
-    ref: str | HasUri, sample_type: type[Sample] | None = None, *, api: str | None = None
+    ref: str | HasUri,
+    sample_type: type[Sample] | None = None,
+    *,
+    lens: Lenses | None = None,
+    api: str | None = None,
+    verify: bool = False,
 ) -> Dataset[Sample]:
     """The samples of a published dataset.
 
     ``ref``: an AT URI, ``@handle/name`` (the newest of that name), or a search hit.
-    ``sample_type``: a ``packable`` class; without one the type is decoded from the dataset's
-    schema. The record comes from the search API (``api``, or the configured one), or from the
-    author's own PDS if there is none or it does not know the dataset. Blobs are checked against
-    their CIDs while they stream.
+    ``sample_type``: a ``packable`` class, or ``DictSample``; without one the type is decoded from
+    the dataset's schema. If the class does not fit the schema, the lenses registered here
+    (``@atdata.lens``) are followed to it, over several if need be.
+    ``lens``: the lens to see the samples through: one of your own, or published ones that you trust
+    (``atdata.trust``), in order. Their code is fetched and run here, and never otherwise.
 
-    Raises ``NotFound``; ``TypeMismatch`` if ``sample_type`` does not fit the schema, naming what
-    differs and the lenses that the index knows; ``InvalidRecord``, ``CidMismatch``,
-    ``BlockedAddress`` and ``NetworkError``.
+    A dataset that was pulled (``atdata.pull``) is read from the library, without the network, at
+    the version that was pulled; a hit that is of another version is not. Its files are known by
+    size and time; ``verify=True`` hashes them all. Otherwise the record comes from the search API
+    (``api``, or the configured one), or from the author's own PDS if there is none or it does not
+    know the dataset, and shards are streamed: blobs are checked against their CIDs.
+
+    Raises ``NotFound``; ``TypeMismatch`` if ``sample_type`` does not fit the schema and no lens
+    known here leads to it, naming what differs and the published lenses that lead there;
+    ``UntrustedCode``; ``InvalidRecord``, ``CidMismatch``, ``BlockedAddress`` and ``NetworkError``.
     """
-    found = find_dataset(ref, api=api)
+    found = find_dataset(ref, api=api, verify=verify)
+    source = _source(found)
+    metadata = found.entry.metadata
+    if lens is not None:
+        return _through(found, source, sample_type, lens)
     if sample_type is None:
         chosen: Any = found.sample_type()
-    else:
-        chosen = sample_type
-        check_type(sample_type, found, api)
-    return Dataset[chosen](open_source(found.entry, found.pds))
-
-
-def find_dataset(ref: str | HasUri, *, api: str | None = None) -> FoundDataset:
-    """A dataset's record and schema, without touching its shards. See ``load_dataset``."""
-    uri = _resolved(ref if isinstance(ref, str) else ref.uri)
-    if api or settings().api:
-        try:
-            return _from_index(search_api.get_dataset(str(uri), api=api), uri)
-        except NotFound:
-            pass  # perhaps newer than the index; the author's PDS has the last word
-    entry = read_entry(fetch_record(uri))
-    return FoundDataset(entry, fetch_schema(entry.schema_ref))
-
-
-def fetch_schema(uri: str) -> SchemaRecord:
-    """A schema from its author's own PDS. Raises ``NotFound``, ``InvalidRecord``."""
-    return read_as(SchemaRecord, fetch_record(AtUri.parse(uri)))
-
-
-def _resolved(ref: str) -> AtUri:
-    """The reference as an AT URI whose authority is a DID."""
-    if ref.startswith("@"):
-        handle, _, name = ref.partition("/")
-        return _by_name(resolve_repo(handle), name)
-    uri = AtUri.parse(ref)
-    if uri.collection is None or uri.rkey is None:
-        raise NotFound(f"{ref} names no single record: expected at://authority/collection/key")
-    return AtUri.of(resolve_repo(uri.authority), uri.collection, uri.rkey)
-
-
-def _by_name(did: str, name: str) -> AtUri:
-    """The newest dataset of that name in a repository."""
-    entries = [entry for entry in _public_entries(did) if entry.name == name]
-    if not entries:
-        raise NotFound(f"{did} has published no dataset called {quote(name)}")
-    return AtUri.parse(max(entries, key=lambda entry: (entry.created_at, entry.uri)).uri)
-
-
-def _public_entries(did: str) -> Iterator[AtmosphereIndexEntry]:
-    for collection in collections_of(Kind.DATASET):
-        for stored in list_public(did, collection):
-            with contextlib.suppress(InvalidRecord):
-                yield read_entry(stored)
-
-
-def _from_index(detail: DatasetDetail, uri: AtUri) -> FoundDataset:
-    view = detail.dataset
-    if view.uri != str(uri):
-        raise InvalidRecord(
-            "/dataset/uri", f"asked for {uri}, the index answered {quote(view.uri)}"
-        )
-    body = search_api.check_record(detail.record, view.cid, view.uri)
-    entry = read_entry(StoredRecord(uri, view.cid, body))
-    return FoundDataset(entry, _schema_from_index(detail, entry.schema_ref), detail.pds)
-
-
-def _schema_from_index(detail: DatasetDetail, ref: str) -> SchemaRecord:
-    schema, body = detail.schema, detail.schema_record
-    if schema is None or body is None or schema.uri != ref:
-        return fetch_schema(ref)
-    value = search_api.check_record(body, schema.cid, schema.uri)
-    return read_as(SchemaRecord, StoredRecord(AtUri.parse(schema.uri), schema.cid, value))
+        return Dataset[chosen](source, metadata=metadata)
+    if reasons := _misfits(sample_type, found):
+        start: Any = local_start(found.schema, sample_type)
+        if start is None:
+            raise TypeMismatch(_mismatch(sample_type, found, reasons, api))
+        base: Dataset[Any] = Dataset[start](source, metadata=metadata)
+        return base.as_type(sample_type)
+    return Dataset[sample_type](source, metadata=metadata)  # type: ignore[valid-type]
 
 
 # --- shards --------------------------------------------------------------------------------------
+
+
+def _source(found: FoundDataset) -> DataSource:
+    if found.pulled is not None:
+        return found.pulled.source()
+    return open_source(found.entry, found.pds)
 
 
 def open_source(entry: AtmosphereIndexEntry, pds: str | None = None) -> DataSource:
@@ -168,13 +110,14 @@ def open_source(entry: AtmosphereIndexEntry, pds: str | None = None) -> DataSour
             return BlobSource.from_uris(entry.data_urls, pds_endpoint=pds)
         case ExternalStorage():
             for url in entry.data_urls:
-                _check_url(url)
+                check_url(url)
             return URLSource(entry.data_urls)
         case S3Storage():
             raise InvalidRecord("/storage", f"{entry.uri}: buckets (storageS3) can't be read yet")
 
 
-def _check_url(url: str) -> None:
+def check_url(url: str) -> None:
+    """Raises ``BlockedAddress`` unless a record from the network may name this shard."""
     scheme = urlsplit(url.partition("{")[0]).scheme
     if scheme == "https" or (scheme == "http" and settings().dev):
         return
@@ -189,23 +132,117 @@ def _check_url(url: str) -> None:
 
 def check_type(sample_type: type, found: FoundDataset, api: str | None = None) -> None:
     """Raises ``TypeMismatch`` unless every sample of the dataset is a ``sample_type``."""
-    schema = found.schema
-    if not issubclass(sample_type, DictSample) and (reasons := fits(sample_type, schema)):
-        raise TypeMismatch(
-            f"{sample_type.__name__} does not fit {schema.name} {schema.version} "
-            f"({found.entry.schema_ref}): {'; '.join(reasons)}{_lenses(found.entry, api)}"
-        )
+    if reasons := _misfits(sample_type, found):
+        raise TypeMismatch(_mismatch(sample_type, found, reasons, api))
 
 
-def _lenses(entry: AtmosphereIndexEntry, api: str | None) -> str:
-    """What the index knows that leads away from the entry's schema, for the message."""
+def _misfits(sample_type: type, found: FoundDataset) -> list[str]:
+    if issubclass(sample_type, DictSample):
+        return []
+    return fits(sample_type, found.schema)
+
+
+def _mismatch(
+    sample_type: type, found: FoundDataset, reasons: Sequence[str], api: str | None
+) -> str:
+    said = quote(f"{found.schema.name} {found.schema.version}", 150).strip("'\"")
+    return (
+        f"{sample_type.__name__} does not fit {said} "
+        f"({found.entry.schema_ref}): {'; '.join(reasons)}"
+        f"{_published_lenses(found.entry.schema_ref, sample_type, api)}"
+    )
+
+
+def _published_lenses(schema: str, sample_type: type, api: str | None) -> str:
+    """What the index knows that leads on from the schema, for the message."""
     if not (api or settings().api):
         return ""
     try:
-        lenses = list(islice(search_api.find_lenses(entry.schema_ref, api=api), SHOWN_LENSES))
+        path = find_lens_path(schema, sample_type, api=api)
+        others = [] if path else list(islice(search_api.find_lenses(schema, api=api), SHOWN_LENSES))
     except (NetworkError, XrpcError, ProtocolError):
         return ""  # the mismatch is the news, not that the index is away
-    if not lenses:
+    if path:
+        named = ", then ".join(f"{quote(lens.name)} ({lens.uri})" for lens in path)
+        trusted = ", ".join(map(how_to_trust, path))
+        return (
+            f". Published lenses lead to it: {named}. To run their authors' code, look at it and "
+            f"say that you trust it: load_dataset(…, {sample_type.__name__}, lens=[{trusted}])"
+        )
+    if not others:
         return ". The index knows no lens from this schema"
-    named = ", ".join(f"{quote(lens.name)} to {lens.target_schema}" for lens in lenses)
+    named = ", ".join(f"{quote(lens.name)} to {lens.target_schema}" for lens in others)
     return f". Lenses from this schema: {named}"
+
+
+# --- lenses that the caller names ----------------------------------------------------------------
+
+
+def _through(
+    found: FoundDataset, source: DataSource, sample_type: type | None, lens: Lenses
+) -> Dataset[Any]:
+    metadata = found.entry.metadata
+    if isinstance(lens, Lens):
+        check_type(lens.source_type, found)
+        own: Any = lens.source_type
+        view = Dataset[own](source, metadata=metadata).as_type(lens.view_type, lens)
+        return view if sample_type in (None, lens.view_type) else view.as_type(sample_type)
+    chain = [lens] if isinstance(lens, TrustedLens) else _trusted(lens)
+    start: Any = found.sample_type()
+    made = _chain(chain, found.entry.schema_ref, start, sample_type)
+    return Dataset[start](source, metadata=metadata).as_type(made.view_type, made)
+
+
+def _trusted(given: object) -> list[TrustedLens]:
+    """Raises ``UntrustedCode`` for anything but lenses that came out of ``atdata.trust``."""
+    several = list(given) if isinstance(given, list | tuple) else [given]
+    trusted: list[TrustedLens] = []
+    for lens in several:
+        if isinstance(lens, str | LensView):
+            raise UntrustedCode(
+                "code from the network is not run unless you trust that one lens: look at it, "
+                f"then pass lens={how_to_trust(lens)}"
+            )
+        if not isinstance(lens, TrustedLens):
+            raise TypeError(f"a lens, or lenses from atdata.trust, expected; got {quote(lens)}")
+        trusted.append(lens)
+    if not trusted:
+        raise TypeError("no lens in the list")
+    return trusted
+
+
+def _chain(
+    lenses: Sequence[TrustedLens], schema: str, start: type, sample_type: type | None
+) -> Lens[Any, Any]:
+    """Trusted lenses, one after the other, checked before any of their code is fetched."""
+    types: list[type] = [start]
+    for lens in lenses:
+        if not _same(lens.record.source_schema, schema):
+            raise TypeMismatch(
+                f"lens {lens.uri} reads {quote(lens.record.source_schema, 300)}, not {schema}"
+            )
+        schema = lens.record.target_schema
+        types.append(type_of(fetch_schema(schema)))
+    if sample_type is not None:
+        if not issubclass(sample_type, DictSample) and (
+            reasons := fits(sample_type, fetch_schema(schema))
+        ):
+            raise TypeMismatch(
+                f"{sample_type.__name__} does not fit what lens {lenses[-1].uri} gives ({schema}): "
+                f"{'; '.join(reasons)}"
+            )
+        types[-1] = sample_type
+    made, *onward = [code_lens(lens, types[i], types[i + 1]) for i, lens in enumerate(lenses)]
+    for following in onward:
+        made = made.then(following)
+    return made
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two references mean one schema, be its author named by DID or by handle."""
+    return one == other or _with_did(one) == _with_did(other)
+
+
+def _with_did(schema: str) -> str:
+    uri = AtUri.parse(schema)
+    return str(AtUri.of(resolve_repo(uri.authority), str(uri.collection), str(uri.rkey)))

@@ -1,15 +1,17 @@
 """What the library talks to: read once, on first use, into one frozen object.
 
 ``configure(...)`` overrides it; otherwise the environment is asked (``ATDATA_API``, ``ATDATA_PLC``,
-``ATDATA_DEV``). Nothing else in the library reads the environment.
+``ATDATA_DEV``, ``ATDATA_LIBRARY``). Nothing else in the library reads the environment.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Resolver
@@ -21,12 +23,14 @@ DEFAULT_PLC = "https://plc.directory"
 class Settings:
     """``api`` is the base URL of a search API; ``plc`` of a PLC directory. ``dev`` allows http and
     loopback addresses, for a network on one's own machine; ``handle_hosts`` are origins of PDSes
-    that are asked there for handles which no DNS knows (``alice.test``)."""
+    that are asked there for handles which no DNS knows (``alice.test``). ``library`` is the folder
+    of pulled datasets, looked into before the network is asked; None for none."""
 
     api: str | None = None
     plc: str = DEFAULT_PLC
     dev: bool = False
     handle_hosts: tuple[str, ...] = ()
+    library: Path | None = None
 
     @cached_property
     def http(self) -> HttpClient:
@@ -50,8 +54,23 @@ def settings() -> Settings:
             api=os.environ.get("ATDATA_API"),
             plc=os.environ.get("ATDATA_PLC", DEFAULT_PLC),
             dev=os.environ.get("ATDATA_DEV", "") in {"1", "true", "yes"},
+            library=_library(os.environ),
         )
     return _Holder.current
+
+
+def _library(environment: Mapping[str, str]) -> Path:
+    """``ATDATA_LIBRARY``, or else where this platform keeps what programs fetch for their user."""
+    if chosen := environment.get("ATDATA_LIBRARY"):
+        return Path(chosen)
+    home = Path.home()
+    if sys.platform == "win32":
+        data = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        data = home / "Library" / "Application Support"
+    else:
+        data = Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return data / "atdata" / "library"
 
 
 def configure(
@@ -60,10 +79,15 @@ def configure(
     plc: str | None = None,
     dev: bool | None = None,
     handle_hosts: Sequence[str] | None = None,
+    library: str | os.PathLike[str] | None = None,
 ) -> Settings:
-    """Change what is given, keep the rest. Returns the settings now in force."""
+    """Change what is given, keep the rest. Returns the settings now in force.
+
+    ``api``: base URL of a search API. ``library``: folder of pulled datasets. See ``Settings``.
+    """
     hosts = None if handle_hosts is None else tuple(handle_hosts)
-    given = {"api": api, "plc": plc, "dev": dev, "handle_hosts": hosts}
+    folder = None if library is None else Path(library)
+    given = {"api": api, "plc": plc, "dev": dev, "handle_hosts": hosts, "library": folder}
     changes = {name: value for name, value in given.items() if value is not None}
     _Holder.current = replace(settings(), **changes)  # type: ignore[arg-type]
     return _Holder.current

@@ -5,23 +5,13 @@ All of them ask a search API: ``--api URL``, or ``ATDATA_API``. ``--dev`` allows
 
 from __future__ import annotations
 
-import sys
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
-from atdata.cli.output import Json, console, named_errors, plain, print_json, say
+from atdata.cli.output import EXIT_FAILED, Json, console, named_errors, plain, print_json, say
 from atdata.protocol.records import StorageKind
 from atdata.protocol.views import DatasetDetail, DatasetView, FieldView, LensView, SizeView
 from atdata.settings import configure
@@ -164,38 +154,31 @@ def lenses(
         _print_lenses(found)
 
 
-def _progress() -> Progress:
-    """A bar on a terminal, silence elsewhere."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
-
-
 @named_errors
 def pull(
-    uri: Annotated[str, typer.Argument(help="AT URI of a dataset.")],
-    folder: Annotated[Path, typer.Argument(help="Where its shards go.")] = Path(),
+    ref: Annotated[str, typer.Argument(help="AT URI of a dataset, or @handle/name.")],
+    library: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The library to keep it in (default: ATDATA_LIBRARY).", file_okay=False
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=32, help="Shards at a time.")] = 4,
     json: Json = False,
     api: Api = None,
     dev: Dev = False,
 ) -> None:
-    """Download a dataset's shards, each checked against its CID."""
+    """Download a dataset into a library, every shard checked. Interrupted, it goes on next time."""
     from atdata.download import pull as download
 
     _connect(api, dev)
-    with _progress() as bars:
-        task = bars.add_task("pull", total=None)
-        files = download(
-            uri, folder, progress=lambda done, total: bars.update(task, completed=done, total=total)
-        )
+    try:
+        files = download(ref, library, workers=workers)
+    except OSError as error:
+        say(f"atdata: {error}")
+        raise typer.Exit(EXIT_FAILED) from error
     if json:
-        print_json({"uri": uri, "files": [str(path) for path in files]})
+        print_json({"uri": ref, "files": [str(path) for path in files]})
     else:
         for path in files:
             console().print(str(path), soft_wrap=True)

@@ -1,0 +1,300 @@
+"""One shard into one file, in as many attempts as it takes.
+
+Rule: what stands under a shard's final name is whole and, where a CID or a checksum is known, is
+what that says. Until then its bytes are in ``<name>.part``, which is never cut: where a host
+honours ranges it is continued, and where it does not (no PDS does) the same bytes are written over
+themselves, so that an interruption at any byte leaves no less than there was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from atdata.library import file_cid, raw_cid
+from atdata.network.body import Body
+from atdata.network.http import HttpClient
+from atdata.protocol.cid import Cid
+from atdata.protocol.errors import (
+    AtdataError,
+    CidMismatch,
+    FetchFailed,
+    FetchTimeout,
+    InvalidShard,
+    quote,
+)
+from atdata.protocol.records import Checksum
+
+PIECE = 1 << 20
+MAX_SHARD_BYTES = 1 << 40
+ATTEMPTS = 4  # in a row that bring nothing new
+FIRST_DELAY = 0.25  # seconds; doubled each time
+ALGORITHMS = frozenset({"md5", "sha1", "sha224", "sha256", "sha384", "sha512"})
+TRY_AGAIN = frozenset({None, 408, 429, 500, 502, 503, 504})
+RANGE_NOT_SATISFIABLE = 416
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(AtdataError):
+    """Another shard of the same pull has failed, or the caller has had enough."""
+
+
+class _Hash(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
+    def hexdigest(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What to fetch. ``url`` names the shard in its dataset, ``address`` is where its bytes are,
+    ``file`` the name that they get. ``cid`` and ``checksum`` bind, ``size`` is a claim."""
+
+    url: str
+    address: str
+    file: str
+    cid: Cid | None = None
+    checksum: Checksum | None = None
+    size: int | None = None
+
+    @property
+    def proves_itself(self) -> bool:
+        """Whether wrong bytes would be noticed."""
+        return self.cid is not None or _algorithm(self.checksum) is not None
+
+
+class ShardFile:
+    """The file of one shard. ``tell`` is told how many of its bytes are there."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        folder: Path,
+        http: HttpClient,
+        *,
+        tell: Callable[[int], object],
+        stop: threading.Event,
+    ) -> None:
+        self._shard, self._http = shard, http
+        self._tell, self._stop = tell, stop
+        self._path = folder / shard.file
+        self._part = folder / f"{shard.file}.part"
+        self._validator = folder / f"{shard.file}.part.version"
+        self._resumed = False
+
+    def fetch(self, known: Cid | None = None) -> Cid:
+        """Make the file be there and right; returns the CID of its bytes.
+
+        ``known`` is the CID that the file had when it was pulled before. A file that is right is
+        kept. Raises ``CidMismatch``, ``InvalidShard`` (another checksum), ``NetworkError``,
+        ``OSError`` (a full disk), and ``Stopped``.
+        """
+        if self._path.is_file():
+            found = file_cid(self._path)
+            if found == (self._shard.cid or known or found) and self._is_right(self._path):
+                self._tell(self._path.stat().st_size)
+                return found
+            log.warning("%s is not what it should be and is fetched again", self._path)
+        return self._download()
+
+    def _is_right(self, path: Path) -> bool:
+        algorithm = _algorithm(self._shard.checksum)
+        if algorithm is None or self._shard.checksum is None:
+            return True
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, algorithm).hexdigest()
+        return found == self._shard.checksum.digest.lower()
+
+    def _download(self) -> Cid:
+        try:
+            return self._attempts()
+        except (CidMismatch, InvalidShard) as error:
+            self._forget()
+            if not self._resumed:
+                raise
+            log.warning("%s was wrong before, and is begun again: %s", self._part, error)
+        try:
+            return self._attempts()
+        except (CidMismatch, InvalidShard):
+            self._forget()
+            raise
+
+    def _attempts(self) -> Cid:
+        """Until the end of the shard, as long as each attempt gets further than all before."""
+        furthest, idle = 0, 0
+        while True:
+            try:
+                return self._attempt()
+            except (FetchFailed, FetchTimeout) as error:
+                if isinstance(error, FetchFailed) and error.status not in TRY_AGAIN:
+                    raise
+                reached = self._part.stat().st_size if self._part.is_file() else 0
+                idle = 0 if reached > furthest else idle + 1
+                furthest = max(furthest, reached)
+                if idle >= ATTEMPTS:
+                    raise
+                log.warning("%s; going on at byte %d", error, reached)
+                if self._stop.wait(FIRST_DELAY * (1 << idle)):
+                    raise Stopped(f"{self._part} is kept") from error
+
+    def _attempt(self) -> Cid:
+        checks = _Checks(self._shard)
+        with _opened(self._part) as file:
+            self._drop_unproven(file)
+            there = checks.read(file, self._check_stop)
+            self._resumed = self._resumed or there > 0
+            if there and checks.are_right():
+                return self._keep(file, checks)
+            try:
+                self._receive(file, checks, there)
+            except FetchFailed as error:
+                if error.status != RANGE_NOT_SATISFIABLE or not there:
+                    raise
+                checks.start()  # more bytes than the host has: not those of this shard
+                self._receive(file, checks, 0)
+            checks.raise_if_wrong()
+            return self._keep(file, checks)
+
+    def _drop_unproven(self, file: IO[bytes]) -> None:
+        """Bytes that no hash would prove can be continued only under the host's own word that the
+        shard has not changed."""
+        if not self._shard.proves_itself and not self._validator.is_file():
+            file.truncate(0)
+
+    def _receive(self, file: IO[bytes], checks: _Checks, start: int) -> None:
+        headers = {"Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+            if not self._shard.proves_itself:
+                headers["If-Range"] = self._validator.read_text("latin-1")
+        request = self._http.stream(self._shard.address, headers=headers, max_bytes=MAX_SHARD_BYTES)
+        with request as body:
+            if start and not _continues(body, start):
+                checks.start()
+                start = 0
+            if start == 0:
+                self._note_version(body, file)
+            file.seek(start)
+            self._tell(start)
+            for piece in body.chunks(PIECE):
+                self._check_stop()
+                _write(file, piece)
+                checks.update(piece)
+                self._tell(checks.size)
+        file.truncate(checks.size)
+
+    def _note_version(self, body: Body, file: IO[bytes]) -> None:
+        """What the host calls this version of an unproven shard, before the first byte of it."""
+        if self._shard.proves_itself:
+            return
+        file.truncate(0)
+        self._validator.unlink(missing_ok=True)
+        tag = body.headers.get("ETag")
+        if tag is not None and tag.startswith('"') and len(tag) < 1000:
+            self._validator.write_text(tag, "latin-1")
+
+    def _keep(self, file: IO[bytes], checks: _Checks) -> Cid:
+        file.flush()
+        os.fsync(file.fileno())
+        self._part.replace(self._path)
+        self._validator.unlink(missing_ok=True)
+        self._tell(checks.size)
+        return checks.cid
+
+    def _forget(self) -> None:
+        self._part.unlink(missing_ok=True)
+        self._validator.unlink(missing_ok=True)
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise Stopped(f"{self._part} is kept")
+
+
+class _Checks:
+    """Every hash that a shard's bytes must have, over as many of them as were seen."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+        self._algorithm = _algorithm(shard.checksum)
+        self.start()
+
+    def start(self) -> None:
+        """Forget all bytes."""
+        self.size = 0
+        self._sha256: _Hash = hashlib.sha256()
+        self._other: _Hash | None = None
+        if self._algorithm not in (None, "sha256"):
+            self._other = hashlib.new(str(self._algorithm), usedforsecurity=False)
+
+    def update(self, piece: bytes) -> None:
+        """The next bytes."""
+        self.size += len(piece)
+        self._sha256.update(piece)
+        if self._other is not None:
+            self._other.update(piece)
+
+    def read(self, file: IO[bytes], check_stop: Callable[[], None]) -> int:
+        """All bytes of a file. Returns how many."""
+        file.seek(0)
+        while piece := file.read(PIECE):
+            check_stop()
+            self.update(piece)
+        return self.size
+
+    @property
+    def cid(self) -> Cid:
+        """Of the bytes seen."""
+        return raw_cid(self._sha256.digest())
+
+    def are_right(self) -> bool:
+        """Whether hashes are known and all of them are right."""
+        return self._shard.proves_itself and self._wrong() is None
+
+    def raise_if_wrong(self) -> None:
+        """Raises ``CidMismatch`` or ``InvalidShard``."""
+        if (wrong := self._wrong()) is not None:
+            raise wrong
+
+    def _wrong(self) -> AtdataError | None:
+        shard, checksum = self._shard, self._shard.checksum
+        if shard.cid is not None and self.cid != shard.cid:
+            return CidMismatch(str(shard.cid), str(self.cid), shard.url)
+        if checksum is not None and self._algorithm is not None:
+            found = (self._other or self._sha256).hexdigest()
+            if found != checksum.digest.lower():
+                said = f"{self._algorithm} is {found}, the record says {quote(checksum.digest)}"
+                return InvalidShard(shard.url, said)
+        return None
+
+
+def _algorithm(checksum: Checksum | None) -> str | None:
+    """The checksum's algorithm in Python's spelling; None where it cannot be computed."""
+    name = "" if checksum is None else checksum.algorithm.lower().replace("-", "")
+    return name if name in ALGORITHMS else None
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """For reading and writing, unbuffered, as it is; empty if it is new."""
+    path.touch()
+    return path.open("r+b", buffering=0)
+
+
+def _write(file: IO[bytes], piece: bytes) -> None:
+    """All of ``piece``; a file without a buffer may take less at once."""
+    rest = memoryview(piece)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _continues(body: Body, start: int) -> bool:
+    """Whether the answer begins at byte ``start`` and not at the beginning."""
+    return body.status == 206 and body.headers.get("Content-Range", "").startswith(
+        f"bytes {start}-"
+    )
