@@ -48,6 +48,7 @@ from atdata.protocol.errors import (
     InvalidSyntax,
     NotFound,
     NotLoggedIn,
+    ProtocolError,
     XrpcError,
 )
 from atdata.protocol.records import BlobShard
@@ -177,7 +178,7 @@ class AtmosphereClient:
         self._logged_in()
         given: dict[str, Any] = {}
         if body is not None:
-            given["content"] = json.dumps(cbor.to_json(body), ensure_ascii=False).encode()
+            given["content"] = as_json(body)
             given["headers"] = {"Content-Type": "application/json"}
 
         def send() -> Any:
@@ -344,6 +345,12 @@ class AtmosphereClient:
         return blob_url(self.pds if self._is_own(did) else pds_of(did), did, cid)
 
 
+def as_json(body: Mapping[str, Any]) -> bytes:
+    """A record or request as JSON in its shortest form: a PDS bounds the bytes of a request."""
+    json_body = cbor.to_json(body)
+    return json.dumps(json_body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
 def _is_session(text: str) -> bool:
     try:
         session = Session.decode(text)
@@ -359,18 +366,29 @@ def _tokens(session: Any) -> tuple[str, ...]:
 
 
 def _ref(answer: Any) -> RecordRef:
-    try:
-        return RecordRef(str(AtUri.parse(answer["uri"])), str(Cid.parse(answer["cid"])))
-    except (TypeError, KeyError) as error:
-        raise InvalidRecord("/uri", "the PDS did not say where it wrote the record") from error
+    uri, cid = _parsed(AtUri.parse, answer, "uri"), _parsed(Cid.parse, answer, "cid")
+    if uri is None or cid is None:
+        raise InvalidRecord("/uri", "the PDS did not say where it wrote the record")
+    return RecordRef(str(uri), str(cid))
 
 
 def _uploaded(answer: Any, sent: Cid, size: int) -> BlobShard:
-    try:
-        stored = Cid.parse(answer["blob"]["ref"]["$link"])
-        mime_type = str(answer["blob"]["mimeType"])
-    except (TypeError, KeyError) as error:
-        raise InvalidRecord("/blob", "the PDS did not say what it stored") from error
+    blob = answer.get("blob") if isinstance(answer, Mapping) else None
+    ref = blob.get("ref") if isinstance(blob, Mapping) else None
+    stored = _parsed(Cid.parse, ref, "$link")
+    mime_type = blob.get("mimeType") if isinstance(blob, Mapping) else None
+    if stored is None or not isinstance(mime_type, str):
+        raise InvalidRecord("/blob", "the PDS did not say what it stored")
     if stored != sent:
         raise CidMismatch(str(sent), str(stored), "uploaded blob")
     return BlobShard(sent, size, mime_type)
+
+
+def _parsed(parse: Callable[[str], T], answer: Any, name: str) -> T | None:
+    """A member of an answer, None if it is not what it should be. Its text is quoted nowhere: a
+    host may answer with what it was sent."""
+    text = answer.get(name) if isinstance(answer, Mapping) else None
+    try:
+        return parse(text) if isinstance(text, str) else None
+    except ProtocolError:
+        return None

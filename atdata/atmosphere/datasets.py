@@ -7,14 +7,13 @@ them, and what is read is checked against the CIDs in the record.
 from __future__ import annotations
 
 import io
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from atdata.atmosphere.blobs import is_view
-from atdata.atmosphere.client import AtmosphereClient, RecordRef
+from atdata.atmosphere.client import AtmosphereClient, RecordRef, as_json
 from atdata.atmosphere.entries import (
     AtmosphereIndexEntry,
     pack_metadata,
@@ -27,7 +26,7 @@ from atdata.atmosphere.schemas import SchemaPublisher, list_kind, now
 from atdata.atmosphere.uploads import SHARD_MIME, Shard, Uploaded, upload_all
 from atdata.dataset import Dataset
 from atdata.load import open_source
-from atdata.protocol import cbor, records
+from atdata.protocol import records
 from atdata.protocol.errors import InvalidRecord, InvalidShard, TypeMismatch
 from atdata.protocol.namespaces import DATASET_COLLECTION, Kind
 from atdata.protocol.records import (
@@ -45,7 +44,8 @@ from atdata.tar import read_samples
 Sample = TypeVar("Sample")
 
 MAX_RECORD_JSON = 150 * 1024  # of a request with a record, at the reference PDS
-BLOB_REF_BYTES = 150  # of one blob in it
+BLOB_REF_BYTES = 142  # of one shard in it, as JSON
+REQUEST_BYTES = 500  # around it
 UPLOADED_LATER = ExternalStorage((ExternalShard("https://to.be.uploaded"),))
 
 log = logging.getLogger(__name__)
@@ -229,7 +229,7 @@ def check_draft(draft: DatasetRecord, shards: int = 0) -> None:
 
     ``shards`` is how many blobs it will refer to, as far as that is known.
     """
-    size = len(json.dumps(cbor.to_json(records.to_body(draft)))) + shards * BLOB_REF_BYTES
+    size = len(as_json(records.to_body(draft))) + REQUEST_BYTES + shards * BLOB_REF_BYTES
     if size > MAX_RECORD_JSON:
         raise InvalidRecord(
             "/storage",

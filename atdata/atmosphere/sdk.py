@@ -46,7 +46,19 @@ T = TypeVar("T")
 
 def new_client(base_url: str) -> Any:
     """A client of the SDK with time limits that fit shards, not logged in."""
-    return Client(base_url=base_url, request=Request(timeout=TIMEOUT))
+    hooks = {"response": [_refuse_redirect]}
+    return Client(base_url=base_url, request=Request(timeout=TIMEOUT, event_hooks=hooks))
+
+
+def _refuse_redirect(response: httpx.Response) -> None:
+    """What is written, and a password, goes to the host that the user named and to no other."""
+    if response.is_redirect and response.request.method != "GET":
+        asked = response.request.url
+        raise FetchFailed(
+            f"{asked.scheme}://{asked.netloc.decode()} sends us to another address, where nothing "
+            "is written: give that one as base_url",
+            response.status_code,
+        )
 
 
 def refresh(sdk: Any) -> None:
