@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any
 
@@ -45,17 +45,25 @@ class RepoRow:
     rev: str | None
     data_cid: str | None
     sync_state: str
+    sync_error: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """``event_time`` and ``seen_at`` are microseconds since 1970."""
+    """``event_time`` and ``seen_at`` are microseconds since 1970; ``gaps`` is JSON text."""
 
     source: int
     url: str
     cursor: int
     event_time: int | None
     seen_at: int | None
+    gaps: str
+
+
+@dataclass(frozen=True, slots=True)
+class MetaRow:
+    key: str
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +114,9 @@ _COLUMNS = {
     "labels": "doc:i name dataset_uri dataset_doc:i version description",
     "lens_verifications": "doc:i lens_uri lens_doc:i lens_commit verification_method",
     "repos": "repo:i did handle handle_verified:b pds active:b status account_seq rev data_cid"
-    " sync_state",
-    "sources": "source:i url cursor:i event_time:t seen_at:t",
+    " sync_state sync_error",
+    "sources": "source:i url cursor:i event_time:t seen_at:t gaps",
+    "meta": "key value",
     "changes": "seq:i doc:i action",
     "drops": "reason count:i",
     "quarantine": "id:i source seq:i did reason detail frame:x kept_at:t",
@@ -164,6 +173,7 @@ def repo_row(state: RepoState) -> RepoRow:
         rev=state.rev,
         data_cid=state.data_cid,
         sync_state=str(state.sync_state),
+        sync_error=state.sync_error,
     )
 
 
@@ -174,4 +184,5 @@ def source_row(position: Position) -> SourceRow:
         cursor=position.cursor,
         event_time=position.event_time,
         seen_at=position.seen_at,
+        gaps=json.dumps([asdict(gap) for gap in position.gaps]),
     )

@@ -22,7 +22,7 @@ class SyncState(StrEnum):
     """Invariant 4: a repo is synced or known not to be."""
 
     NEW = "new"
-    """Seen live only; what it held before is not here."""
+    """Not fetched yet; what it held before we saw it is not here."""
     SYNCED = "synced"
     """Our rows are the repo's records at ``rev``."""
     DESYNCHRONIZED = "desynchronized"
@@ -31,8 +31,9 @@ class SyncState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RepoState:
-    """A tracked repo, one that has or had records here. ``account_seq`` holds the seq of the newest
-    ``#account`` applied, by source URL."""
+    """A tracked repo, one that has or had records here, or is said to. ``account_seq`` holds the
+    seq of the newest ``#account`` applied, by source URL; ``sync_error`` says why the repo could
+    not be fetched the last time, None if it could or was not tried."""
 
     did: str
     handle: str | None = None
@@ -44,17 +45,39 @@ class RepoState:
     rev: str | None = None
     data_cid: str | None = None
     sync_state: SyncState = SyncState.NEW
+    sync_error: str | None = None
+
+    @property
+    def wants_resync(self) -> bool:
+        """Whether its rows are known not to be its records, and its PDS can be asked for them."""
+        return self.active and self.sync_state is not SyncState.SYNCED
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Events of a source that can't be had again: after the one at ``from_seq``, before that at
+    ``to_seq``. Times are microseconds since 1970, None where unknown; ``healed_at`` is set when all
+    that the source lists was compared."""
+
+    from_seq: int
+    to_seq: int | None
+    from_time: int | None
+    to_time: int | None
+    why: str
+    noted_at: int
+    healed_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
     """How far a source is consumed. ``event_time`` (of the event at ``cursor``) and ``seen_at`` are
-    microseconds since 1970; None where no event said."""
+    microseconds since 1970; None where no event said. ``gaps`` are the newest, oldest first."""
 
     url: str
     cursor: int
     event_time: int | None = None
     seen_at: int | None = None
+    gaps: tuple[Gap, ...] = ()
 
 
 class Batch:
@@ -69,11 +92,12 @@ class Batch:
         self.drops: Counter[DropReason] = Counter()
         self.quarantine: list[tuple[Drop, int]] = []
         self.positions: dict[str, Position] = {}
+        self.meta: dict[str, str] = {}
 
     @property
     def has_effects(self) -> bool:
         """Whether anything but cursors would be written."""
-        return bool(self.docs or self.repos or self.purged or self.drops)
+        return bool(self.docs or self.repos or self.purged or self.drops or self.meta)
 
     def repo(self, did: str) -> RepoState | None:
         """The state that ``did`` has after what is in this batch so far; None if not tracked."""
@@ -107,6 +131,10 @@ class Batch:
         if keep:
             short = replace(drop, detail=drop.detail[:DETAIL_CHARS])
             self.quarantine.append((short, at))
+
+    def note(self, key: str, value: str) -> None:
+        """Remember ``value`` in the table ``meta``."""
+        self.meta[key] = value
 
     def advance(self, position: Position) -> None:
         """The events of a source up to ``position`` are in this batch, or durable already."""

@@ -1,4 +1,4 @@
--- The only DDL of the index (schema version 1). Run at open in its own transaction, followed by
+-- The only DDL of the index (schema version 2; older files: migrations.py). Run at open in its own transaction, followed by
 -- CHECKPOINT, before any row is written. No secondary indexes (docs/invariants.md).
 --
 -- Keys: `doc` and `repo` are the first 63 bits of SHA-256 over the AT URI or the DID. So a key is
@@ -10,7 +10,7 @@
 
 CREATE TABLE IF NOT EXISTS meta (
     key   VARCHAR PRIMARY KEY,
-    value VARCHAR NOT NULL                -- schema_version, changes_seq …
+    value VARCHAR NOT NULL                -- schema_version, sweep, enumerated <url>
 );
 
 CREATE TABLE IF NOT EXISTS sources (
@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS sources (
     cursor     BIGINT NOT NULL,           -- every event at or below it is durable or quarantined
     event_time TIMESTAMPTZ,               -- `time` of the event at the cursor
     seen_at    TIMESTAMPTZ,               -- when this index received it
-    gaps       JSON NOT NULL DEFAULT '[]'
+    gaps       JSON NOT NULL DEFAULT '[]' -- what it could not replay, and whether that is healed
 );
 
 CREATE TABLE IF NOT EXISTS repos (
@@ -33,7 +33,8 @@ CREATE TABLE IF NOT EXISTS repos (
     account_seq     JSON NOT NULL DEFAULT '{}',  -- source url → seq of the newest #account applied
     rev             VARCHAR,
     data_cid        VARCHAR,
-    sync_state      VARCHAR NOT NULL      -- synced | desynchronized | new
+    sync_state      VARCHAR NOT NULL,     -- synced | desynchronized | new
+    sync_error      VARCHAR               -- why it could not be fetched; NULL where it could
 );
 
 CREATE TABLE IF NOT EXISTS records (

@@ -20,11 +20,11 @@ import duckdb
 from atdata.protocol.errors import StoreError, quote
 from atdata.protocol.keys import key_of
 from indexer import arrow
-from indexer.batch import Batch, Position, RepoState, SyncState
+from indexer.batch import Batch, Gap, Position, RepoState, SyncState
+from indexer.migrations import SCHEMA_VERSION, migrate
 from indexer.quarantine import Quarantine, QuarantineLimits
 from indexer.tables import Detail, Rows
 
-SCHEMA_VERSION = 1
 DEFAULT_LIMITS = QuarantineLimits()
 
 # Every table that holds rows of one record, by its kind; `records` itself last.
@@ -86,7 +86,15 @@ def _prepare(connection: duckdb.DuckDBPyConnection, path: str | Path, *, read_on
             f"{quote(str(path), 200)} has schema version {found}, this program knows "
             f"{SCHEMA_VERSION}: use the newer program, or another file"
         )
+    if found is not None and found < SCHEMA_VERSION and read_only:
+        raise StoreError(
+            f"{quote(str(path), 200)} has schema version {found}, this program reads "
+            f"{SCHEMA_VERSION}: open it once for writing, which brings it forward"
+        )
     if found == SCHEMA_VERSION or read_only:
+        return
+    if found is not None:
+        migrate(connection, found)
         return
     ddl = resources.files("indexer").joinpath("schema.sql").read_text(encoding="utf-8")
     connection.execute("BEGIN")
@@ -127,6 +135,7 @@ class Store:
             self._repos = {state.did: state for state in self._load_repos()}
             self._positions = {position.url: position for position in self._load_positions()}
             self._drops = Counter(dict(self._fetch("SELECT reason, count FROM drops")))
+            self._meta: dict[str, str] = dict(self._fetch("SELECT key, value FROM meta"))
             self._change = self._scalar("SELECT coalesce(max(seq), 0) FROM changes")
             self._quarantine = Quarantine(self._cursor, limits)
 
@@ -147,6 +156,20 @@ class Store:
     @property
     def positions(self) -> tuple[Position, ...]:
         return tuple(self._positions.values())
+
+    def repos(self) -> tuple[RepoState, ...]:
+        """Every tracked repo."""
+        return tuple(self._repos.values())
+
+    def meta(self, key: str) -> str | None:
+        """What was noted under ``key``."""
+        return self._meta.get(key)
+
+    def documents(self, did: str) -> dict[int, str]:
+        """``doc`` → CID of the records of ``did`` that are stored."""
+        query = "SELECT doc, cid FROM records WHERE repo = ?"
+        with self._naming_errors("read"):
+            return dict(self._cursor.execute(query, [key_of(did)]).fetchall())
 
     @property
     def drops(self) -> dict[str, int]:
@@ -190,11 +213,13 @@ class Store:
             self._write_repos(batch)
             self._write_positions(batch)
             self._write_drops(batch)
+            self._write_meta(batch)
             kept = self._quarantine.write(batch.quarantine)
             self._cursor.execute("COMMIT")
         self._repos.update(batch.repos)
         self._positions.update(batch.positions)
         self._drops.update({str(reason): count for reason, count in batch.drops.items()})
+        self._meta.update(batch.meta)
         self._change += len(changes)
         self._quarantine.committed(kept)
         return len(changes)
@@ -287,17 +312,24 @@ class Store:
             arrow.DropRow(str(reason), self._drops[str(reason)] + count)
             for reason, count in batch.drops.items()
         ]
-        if totals:
-            reasons = [row.reason for row in totals]
-            marks = ", ".join("?" * len(reasons))
-            self._cursor.execute(f"DELETE FROM drops WHERE reason IN ({marks})", reasons)  # noqa: S608
-            self._insert("drops", totals)
+        self._replace_named("drops", "reason", totals)
+
+    def _write_meta(self, batch: Batch) -> None:
+        self._replace_named("meta", "key", [arrow.MetaRow(*pair) for pair in batch.meta.items()])
 
     # --- SQL ----------------------------------------------------------------------------------
 
     def _replace(self, table: str, key: str, rows: Sequence[Any]) -> None:
         self._delete(table, key, [getattr(row, key) for row in rows])
         self._insert(table, rows)
+
+    def _replace_named(self, table: str, key: str, rows: Sequence[Any]) -> None:
+        """A few rows of a table whose key is text."""
+        if rows:
+            names = [getattr(row, key) for row in rows]
+            marks = ", ".join("?" * len(names))
+            self._cursor.execute(f"DELETE FROM {table} WHERE {key} IN ({marks})", names)  # noqa: S608
+            self._insert(table, rows)
 
     def _delete(self, table: str, column: str, keys: Sequence[int]) -> None:
         """Table and column names are ours, so that they may stand in the statement."""
@@ -320,7 +352,17 @@ class Store:
         return int(row[0])
 
     def _load_repos(self) -> Iterator[RepoState]:
-        names = ("did", "handle", "handle_verified", "pds", "active", "status", "rev", "data_cid")
+        names = [
+            "did",
+            "handle",
+            "handle_verified",
+            "pds",
+            "active",
+            "status",
+            "rev",
+            "data_cid",
+            "sync_error",
+        ]
         rows = self._fetch(f"SELECT account_seq, sync_state, {', '.join(names)} FROM repos")  # noqa: S608
         for account_seq, sync_state, *rest in rows:
             yield RepoState(
@@ -331,6 +373,8 @@ class Store:
 
     def _load_positions(self) -> Iterator[Position]:
         rows = self._fetch(
-            "SELECT url, cursor, epoch_us(event_time), epoch_us(seen_at) FROM sources"
+            "SELECT url, cursor, epoch_us(event_time), epoch_us(seen_at), gaps FROM sources"
         )
-        return (Position(*row) for row in rows)
+        for url, cursor, event_time, seen_at, gaps in rows:
+            found = tuple(Gap(**gap) for gap in json.loads(gaps))
+            yield Position(url, cursor, event_time, seen_at, found)

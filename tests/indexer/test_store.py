@@ -17,7 +17,7 @@ from atdata.protocol.errors import StoreError
 from atdata.protocol.keys import key_of
 from atdata.protocol.syntax import Tid
 from indexer import arrow
-from indexer.batch import Batch, Position, RepoState, SyncState
+from indexer.batch import Batch, Gap, Position, RepoState, SyncState
 from indexer.drops import Drop, DropReason
 from indexer.quarantine import QuarantineLimits
 from indexer.rows import Envelope, rows_of
@@ -95,17 +95,21 @@ def test_the_file_is_the_same_after_it_was_closed(tmp_path: Path) -> None:
     state = RepoState(
         ALICE, "alice.test", True, "https://pds", False, "suspended", {SOURCE: 4}, "rev", "cid"
     )
+    state = replace(state, sync_state=SyncState.DESYNCHRONIZED, sync_error="RepoSuspended")
+    gap = Gap(3, 9, None, NOW, "because", NOW)
     batch.set_repo(state)
     batch.put(put(ALICE, "a"))
-    batch.advance(Position(SOURCE, 7, NOW - 5, NOW))
+    batch.advance(Position(SOURCE, 7, NOW - 5, NOW, (gap,)))
     batch.drop(drop(), NOW, keep=True)
+    batch.note("sweep", "done")
     first.store.apply(batch)
     first.close()
     again = Index(tmp_path / "index.duckdb").store
     assert again.repo(ALICE) == state
     assert again.is_tracked(ALICE)
     assert not again.is_tracked(BOB)
-    assert again.position(SOURCE) == Position(SOURCE, 7, NOW - 5, NOW)
+    assert again.position(SOURCE) == Position(SOURCE, 7, NOW - 5, NOW, (gap,))
+    assert again.meta("sweep") == "done"
     assert (again.change, again.drops, again.quarantined) == (1, {"bad_signature": 1}, 1)
 
 
@@ -167,13 +171,12 @@ def test_times_are_utc_wherever_the_process_runs(monkeypatch: pytest.MonkeyPatch
 
 
 def test_arrow_and_ddl_have_the_same_columns() -> None:
-    """For every table that the store writes; ``gaps`` has its default, ``meta`` is not of rows."""
     index = Index()
     for table, schema in arrow.SCHEMAS.items():
         columns = "SELECT column_name FROM duckdb_columns() WHERE table_name = ?"
         declared = {name for (name,) in index.connection.execute(columns, [table]).fetchall()}
-        assert set(schema.names) == declared - {"gaps"}, table
-    assert {name for (name,) in index.all("SHOW TABLES")} == {*arrow.SCHEMAS, "meta"}
+        assert set(schema.names) == declared, table
+    assert {name for (name,) in index.all("SHOW TABLES")} == set(arrow.SCHEMAS)
 
 
 def test_row_types_have_the_columns_of_their_tables() -> None:
