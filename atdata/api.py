@@ -30,6 +30,7 @@ from atdata.settings import settings
 PAGE = 100  # the methods allow no more
 MAX_ANSWER = 20_000_000
 MAX_PAGES = 10_000
+FACETS = ("tags", "licenses", "storage", "schemas", "authors")
 
 Param = str | Sequence[str] | None
 View = TypeVar("View")
@@ -51,6 +52,12 @@ def search_datasets(
 ) -> DatasetPage:
     """One page of ``searchDatasets``."""
     asked = {**params, "limit": str(PAGE), "cursor": cursor}
+    return _ask("searchDatasets", asked, DatasetPage, api)
+
+
+def count_facets(params: Mapping[str, Param], *, api: str | None = None) -> DatasetPage:
+    """How many of all hits have which values: ``facets`` of the answer, every one of them."""
+    asked = {**params, "limit": "1", "facets": FACETS}
     return _ask("searchDatasets", asked, DatasetPage, api)
 
 

@@ -8,23 +8,41 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
+import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any, overload
 
 from atdata import api as search_api
 from atdata.api import find_lenses, get_dataset
 from atdata.atmosphere.entries import AtmosphereIndexEntry, read_as
 from atdata.dataset import Dataset
+from atdata.download import pull
 from atdata.find import find_dataset
-from atdata.load import load_dataset
+from atdata.lens_path import find_lens_path
+from atdata.load import Lenses, load_dataset
 from atdata.protocol.errors import TypeMismatch
 from atdata.protocol.records import SchemaRecord, StorageKind
-from atdata.protocol.views import DatasetPage, DatasetView, SchemaView
+from atdata.protocol.views import (
+    DatasetPage,
+    DatasetView,
+    FacetsView,
+    FacetValue,
+    SchemaView,
+)
 from atdata.schema import fits
 
-__all__ = ["DatasetHit", "SearchResults", "find_lenses", "get_dataset", "search"]
+__all__ = [
+    "DatasetHit",
+    "SearchResults",
+    "find_lens_path",
+    "find_lenses",
+    "get_dataset",
+    "search",
+]
 
 MAX_SCHEMAS = 200  # looked at for a type that is asked for
 
@@ -51,16 +69,22 @@ class DatasetHit(DatasetView):
     @property
     def entry(self) -> AtmosphereIndexEntry:
         """The published entry: shard URLs, metadata, the whole record. Fetched anew each time."""
-        return find_dataset(self.uri, api=self.api).entry
+        return find_dataset(self, api=self.api).entry
 
     @property
     def type(self) -> builtins.type:
         """The Python type of its samples, decoded from its schema. Fetched anew each time."""
-        return find_dataset(self.uri, api=self.api).sample_type()
+        return find_dataset(self, api=self.api).sample_type()
 
-    def load(self, sample_type: builtins.type | None = None) -> Dataset[Any]:
+    def load(
+        self, sample_type: builtins.type | None = None, *, lens: Lenses | None = None
+    ) -> Dataset[Any]:
         """Its samples: see ``atdata.load_dataset``."""
-        return load_dataset(self.uri, sample_type, api=self.api)
+        return load_dataset(self, sample_type, lens=lens, api=self.api)
+
+    def pull(self, library: str | os.PathLike[str] | None = None) -> list[Path]:
+        """Download it: see ``atdata.pull``."""
+        return pull(self, library, api=self.api)
 
 
 class _Pages:
@@ -101,7 +125,8 @@ class SearchResults(Sequence[DatasetHit]):
 
     def __init__(self, queries: Sequence[Params], api: str) -> None:
         """``queries``: parameters of ``searchDatasets``; the hits of each follow one another."""
-        self._queries = queries
+        self._queries, self._api = queries, api
+        self._facets: FacetsView | None = None
         self._pages = [_Pages(params, api) for params in queries]
         self._hits: list[DatasetHit] = []
 
@@ -109,6 +134,19 @@ class SearchResults(Sequence[DatasetHit]):
     def total(self) -> int:
         """How many datasets match."""
         return sum(pages.total() for pages in self._pages)
+
+    @property
+    def facets(self) -> FacetsView:
+        """How many of all hits have which ``tags``, ``licenses``, ``storage``, ``schemas`` and
+        ``authors``: the most frequent values of each (50, where the index is ours) as
+        ``FacetValue(value, count, label)``. Asked for on first use, and once.
+
+        >>> [(tag.value, tag.count) for tag in atdata.search("digits").facets.tags]
+        """
+        if self._facets is None:
+            pages = [search_api.count_facets(query, api=self._api) for query in self._queries]
+            self._facets = _added_up([page.facets or FacetsView() for page in pages])
+        return self._facets
 
     def __len__(self) -> int:
         return self.total
@@ -149,6 +187,25 @@ class SearchResults(Sequence[DatasetHit]):
         return position is None or position < len(self._hits)
 
 
+def _added_up(counted: Sequence[FacetsView]) -> FacetsView:
+    """Facets of queries that have no hit in common, as one; None becomes empty."""
+    return FacetsView(
+        **{
+            name: _sum([value for facets in counted for value in getattr(facets, name) or ()])
+            for name in search_api.FACETS
+        }
+    )
+
+
+def _sum(values: Sequence[FacetValue]) -> tuple[FacetValue, ...]:
+    labels = {value.value: value.label for value in values}
+    counts: Counter[str] = Counter()
+    for value in values:
+        counts[value.value] += value.count
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(FacetValue(value, count, labels[value]) for value, count in ordered)
+
+
 def search(
     q: str = "",
     *,
@@ -167,8 +224,12 @@ def search(
     handle. ``storage``: ``external``, ``blobs`` or ``s3``. ``api``: another search API than the
     configured one.
 
+    Hits are fetched page by page as they are looked at; ``total`` and ``facets`` count all of
+    them. Raises ``NotConfigured``, ``TypeMismatch`` (no published schema is like the type); looking
+    raises ``NetworkError``, ``XrpcError`` and ``InvalidRecord``.
+
     >>> for hit in atdata.search("digits", tags=["images"]):
-    ...     print(hit.name, hit.author)
+    ...     print(hit.name, hit.handle)
     """
     params: dict[str, search_api.Param] = {
         "q": q,
