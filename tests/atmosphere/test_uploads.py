@@ -14,10 +14,12 @@ import pytest
 from numpy.typing import NDArray
 
 import atdata
-from atdata.atmosphere import AtmosphereClient, AtmosphereIndex, PDSBlobStore
+from atdata.atmosphere import AtmosphereClient, AtmosphereIndex, DatasetPublisher, PDSBlobStore
+from atdata.atmosphere.datasets import UPLOADED_LATER, check_draft, with_blobs
 from atdata.atmosphere.reshard import SPOOL_BYTES, repack
-from atdata.atmosphere.uploads import AHEAD, WORKERS, Shard, upload_all
+from atdata.atmosphere.uploads import AHEAD, WORKERS, Shard, Uploaded, upload_all
 from atdata.protocol.errors import CidMismatch, FetchFailed, InvalidRecord, XrpcError
+from atdata.protocol.records import DatasetRecord
 from deploy.devnet.devnet import Devnet
 from tests.atmosphere.made import Feature, features, tar_of
 from tests.atmosphere.upload_host import Answer, UploadHost, token
@@ -223,17 +225,27 @@ def test_more_shards_than_a_record_holds_are_refused_before_the_upload(
     path.write_bytes(tar_of(features(1)))
     index = AtmosphereIndex(client, data_store=PDSBlobStore(client))
     with pytest.raises(InvalidRecord, match="larger shards"):
-        index.insert_dataset(atdata.Dataset[Feature]([str(path)] * 1_100), name="too many")
+        index.insert_dataset(atdata.Dataset[Feature]([str(path)] * 1_200), name="too many")
     assert "too many" not in [entry.name for entry in index.list_datasets()]
 
 
 @pytest.mark.devnet
-def test_as_many_shards_as_are_let_through_fit_into_a_record(
-    client: AtmosphereClient, tmp_path: Path
-) -> None:
-    path = tmp_path / "one.tar"
-    path.write_bytes(tar_of(features(1)))
-    index = AtmosphereIndex(client, data_store=PDSBlobStore(client))
-    entry = index.insert_dataset(atdata.Dataset[Feature]([str(path)] * 1_000), name="just enough")
-    assert (len(entry.data_urls), entry.size.samples) == (1_000, 1_000)
-    assert index.get_dataset(entry.uri) == entry
+def test_as_many_shards_as_are_let_through_fit_into_a_record(client: AtmosphereClient) -> None:
+    blob = client.upload_blob(bytes(10_000_000), "application/x-tar")
+    schema = f"at://{client.did}/ac.foundation.dataset.sampleSchema/Feature:1.0.0"
+    draft = DatasetRecord("just enough", schema, UPLOADED_LATER, "2026-01-01T00:00:00Z")
+    count = 1
+    while lets_through(draft, count + 1):
+        count += 1
+    assert count > 1_000
+    record = with_blobs(draft, [Uploaded(blob, None)] * count)
+    written = DatasetPublisher(client).write(record)
+    assert len(AtmosphereIndex(client).get_dataset(written.uri).data_urls) == count
+
+
+def lets_through(draft: DatasetRecord, shards: int) -> bool:
+    try:
+        check_draft(draft, shards)
+    except InvalidRecord:
+        return False
+    return True
