@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import webdataset as wds
 
 import atdata
 from atdata.atmosphere.reshard import Members, repack, samples_in, samples_of
+from atdata.protocol.errors import InvalidShard
 from atdata.sources import LocalSource
 from atdata.tar import read_members
 from tests.atmosphere.made import Feature, features, tar_of
@@ -84,6 +89,64 @@ def test_a_dataset_is_packed_anew_sample_by_sample(tmp_path: Path) -> None:
     assert contents([tar]) == [
         (f"{n:09d}.msgpack", sample.packed) for n, sample in enumerate(features(5))
     ]
+
+
+LONG = "folder/" * 20 + "x" * 60  # 200 characters, for which ustar has a second field
+TOO_LONG = "y" * 150  # without a slash ustar cannot split it
+NAMES = ["000000", "a/b/000001", LONG, TOO_LONG, "日本", "ä"]
+
+
+def test_what_is_written_is_plain_ustar_wherever_that_can_say_the_name() -> None:
+    (tar,) = pieces([(name, [("msgpack", b"\x80")]) for name in NAMES], None, None)
+    kinds = [(tar[at + 257 : at + 265], tar[at + 156 : at + 157]) for at in headers(tar)]
+    assert {magic for magic, _ in kinds} == {b"ustar\x0000"}
+    pax, regular = (b"x",), (b"0",)
+    assert tuple(kind for _, kind in kinds) == regular * 3 + (pax + regular) * 3
+    assert len(tar) % 10_240 == 0
+    assert tar.endswith(bytes(1_024))
+
+
+def headers(tar: bytes) -> list[int]:
+    """Where the headers stand: each says how long what follows it is."""
+    at, found = 0, []
+    while tar[at : at + 512].strip(b"\0"):
+        found.append(at)
+        size = int(tar[at + 124 : at + 135], 8)
+        at += 512 + size + -size % 512
+    return found
+
+
+def test_every_reader_reads_it(tmp_path: Path) -> None:
+    members: Members = [("msgpack", Feature(np.ones(2, np.float32), 1, "s").packed)]
+    (tar,) = pieces([(name, members) for name in NAMES], None, None)
+    path = tmp_path / "names.tar"
+    path.write_bytes(tar)
+    with tarfile.open(path) as archive:
+        assert [info.name for info in archive] == [f"{name}.msgpack" for name in NAMES]
+    pipeline = wds.WebDataset(str(path), shardshuffle=False, empty_check=False)
+    assert [(s["__key__"], s["msgpack"]) for s in pipeline] == [(n, members[0][1]) for n in NAMES]
+    assert len(list(atdata.Dataset[Feature](path))) == len(NAMES)
+    listed = subprocess.run(["tar", "-tf", path], capture_output=True, check=True, env={})
+    assert len(listed.stdout.splitlines()) == len(NAMES)
+
+
+def test_files_without_an_extension_are_no_samples(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        for name, data in (("README", b"text"), ("0.msgpack", b"\x80"), ("0.txt", b"t")):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    assert list(samples_in(LocalSource(path))) == [("0", [("msgpack", b"\x80"), ("txt", b"t")])]
+
+
+@pytest.mark.parametrize("extensions", [["txt"], ["msgpack", "txt", "msgpack"]])
+def test_a_key_without_one_sample_is_not_published(tmp_path: Path, extensions: list[str]) -> None:
+    path = tmp_path / "a.tar"
+    (tar,) = pieces([("0", [("msgpack", b"")]), ("1", [(e, b"") for e in extensions])], None, None)
+    path.write_bytes(tar)
+    with pytest.raises(InvalidShard, match=r"1\.(txt|msgpack).*byte"):
+        list(samples_in(LocalSource(path)))
 
 
 @pytest.mark.parametrize("limits", [(0, None), (None, 0), (-1, 10)])
