@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from indexer.subscribe import source_url
+from indexer.subscribe import Receiver, source_url
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -37,6 +37,9 @@ class IndexerConfig(BaseSettings):
 
     start: Literal["oldest", "live"] = "oldest"
     """Where a source that is new begins: with the oldest event that it keeps, or with the next."""
+
+    receiver: Receiver = Receiver.AUTO
+    """How sockets are read: ``auto``, ``bulk`` or ``websockets`` (see ``indexer/subscribe``)."""
 
     batch_events: Positive = 1_000
     """At most this many frames in one transaction."""

@@ -1,26 +1,17 @@
-"""The bounded queue between the sources and the one writer: frames, in order of arrival.
+"""The bounded queue between the sources and the one writer: items, in order of arrival.
 
 The rule protected here is invariant 8: when the writer is slower than the network, the sockets are
-not read, and memory is bounded by frames and by bytes (a legal frame may have 5 MB).
+not read, and memory is bounded by items and by bytes (a legal frame may have 5 MB).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
 
+from indexer.received import Item, Passed, Received, size_of
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """One message of a source. ``connection`` counts the source's connections; ``at`` is
-    microseconds since 1970. ``oversized``: it was refused unread, ``frame`` is empty."""
-
-    source: str
-    connection: int
-    frame: bytes
-    at: int
-    oversized: bool = False
+__all__ = ["FrameQueue", "Item", "Passed", "Received"]
 
 
 class FrameQueue:
@@ -29,13 +20,13 @@ class FrameQueue:
     def __init__(self, *, max_frames: int, max_bytes: int) -> None:
         self._max_frames = max_frames
         self._max_bytes = max_bytes
-        self._items: deque[Received] = deque()
+        self._items: deque[Item] = deque()
         self._bytes = 0
         self._changed = asyncio.Condition()
 
     @property
     def frames(self) -> int:
-        """How many frames wait."""
+        """How many items wait: frames, and runs of frames that do not matter."""
         return len(self._items)
 
     @property
@@ -43,15 +34,19 @@ class FrameQueue:
         """How many bytes of frames wait."""
         return self._bytes
 
-    async def put(self, item: Received) -> None:
-        """Waits for room. One frame always fits into an empty queue."""
+    async def put(self, *items: Item) -> None:
+        """Each one waits for room. One frame always fits into an empty queue."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._has_room(len(item.frame)))
-            self._items.append(item)
-            self._bytes += len(item.frame)
+            for item in items:
+                size = size_of(item)
+                if not self._has_room(size):
+                    self._changed.notify_all()
+                    await self._changed.wait_for(lambda: self._has_room(size))  # noqa: B023
+                self._items.append(item)
+                self._bytes += size
             self._changed.notify_all()
 
-    async def take(self, limit: int, timeout: float) -> list[Received]:
+    async def take(self, limit: int, timeout: float) -> list[Item]:
         """Whatever waits, at most ``limit``; waits ``timeout`` seconds for the first."""
         async with self._changed:
             try:
@@ -60,7 +55,7 @@ class FrameQueue:
             except TimeoutError:
                 return []
             taken = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
-            self._bytes -= sum(len(item.frame) for item in taken)
+            self._bytes -= sum(map(size_of, taken))
             self._changed.notify_all()
             return taken
 

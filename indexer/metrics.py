@@ -14,6 +14,12 @@ class Metrics:
         self.screened = Counter(
             f"{prefix}_screened", "Frames that could not matter", registry=registry
         )
+        self.regressed = Counter(
+            f"{prefix}_regressed",
+            "Screened frames whose seq did not rise",
+            ["source"],
+            registry=registry,
+        )
         self.events = Counter(
             f"{prefix}_events", "Events that were looked at, by kind", ["kind"], registry=registry
         )

@@ -21,11 +21,12 @@ from prometheus_client import CollectorRegistry
 
 from atdata.network.identity import Resolver
 from indexer.config import IndexerConfig
-from indexer.frame_queue import FrameQueue, Received
+from indexer.frame_queue import FrameQueue, Item
 from indexer.metrics import Metrics
 from indexer.processor import Outcome, Processor
 from indexer.proofs import Prover
 from indexer.quarantine import QuarantineLimits
+from indexer.screen import Screen
 from indexer.store import Store
 from indexer.subscribe import Link, Patience, Subscription
 
@@ -147,7 +148,7 @@ class Indexer:
                 flushed = time.monotonic()
             self._measure()
 
-    async def _next(self) -> list[Received]:
+    async def _next(self) -> list[Item]:
         """Whatever waits; nothing after ``flush_seconds``, or when told to stop."""
         taking = asyncio.create_task(
             self._queue.take(self._config.batch_events, self._config.flush_seconds)
@@ -161,7 +162,7 @@ class Indexer:
                 taking.cancel()
         return taking.result() if taking.done() else []
 
-    async def _process(self, received: list[Received]) -> None:
+    async def _process(self, received: list[Item]) -> None:
         with self._metrics.batch_seconds.time():
             outcome: Outcome = await self._in_writer(lambda: self._processor.process(received))
         for url, why in outcome.halt.items():
@@ -197,6 +198,8 @@ class Indexer:
                 backoff=config.backoff_seconds,
                 backoff_max=config.backoff_max_seconds,
             ),
+            receiver=config.receiver,
+            screen=Screen(url, self._store.tracked),
         )
 
     def _on_receiver_done(self, receiver: asyncio.Task[None]) -> None:

@@ -21,9 +21,9 @@ from indexer import events, frames
 from indexer.batch import Batch, Position
 from indexer.decide import Origin, Profile, Proof, on_account, on_commit, on_identity, on_sync
 from indexer.drops import Drop, DropReason, InvalidEvent
-from indexer.frame_queue import Received
 from indexer.metrics import Metrics
 from indexer.proofs import Evidence, Provable, Prover
+from indexer.received import Item, Passed, Received
 from indexer.rows import micros
 from indexer.store import Store
 from indexer.verify import VerifiedCommit
@@ -106,7 +106,7 @@ class Processor:
         """How far ``url`` is processed; None if nothing of it ever was."""
         return self._stream(url).watermark.value or None
 
-    def process(self, received: Sequence[Received]) -> Outcome:
+    def process(self, received: Sequence[Item]) -> Outcome:
         """Take ``received``, in order, to the end: durable when this returns, unless all of it was
         noise (then ``flush`` writes the cursor). Raises ``StoreError``."""
         outcome, batch = Outcome(), self._store.batch()
@@ -145,14 +145,20 @@ class Processor:
 
     # --- read and screen ------------------------------------------------------------------------
 
-    def _read(self, received: Sequence[Received], batch: Batch, outcome: Outcome) -> list[Arrival]:
+    def _read(self, received: Sequence[Item], batch: Batch, outcome: Outcome) -> list[Arrival]:
         """The events that may matter. All other frames are only noted in their stream."""
         arrivals: list[Arrival] = []
         candidates: set[str] = set()
         for item in received:
             stream = self._stream(item.source)
-            self._metrics.frames.labels(item.source).inc()
+            passed = isinstance(item, Passed)
+            self._metrics.frames.labels(item.source).inc(item.frames if passed else 1)
             if item.connection <= stream.distrusted:
+                continue
+            if isinstance(item, Passed):
+                stream.note(item.seq, item.time, item.at)
+                self._metrics.screened.inc(item.frames)
+                self._metrics.regressed.labels(item.source).inc(item.regressed)
                 continue
             if item.oversized:
                 detail = f"a message of more than {frames.MAX_FRAME} bytes"

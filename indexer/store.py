@@ -133,6 +133,8 @@ class Store:
         self._broken: str | None = None
         with self._naming_errors("read"):
             self._repos = {state.did: state for state in self._load_repos()}
+            self.tracked = {did.encode() for did in self._repos}
+            """The DIDs of tracked repos as ASCII, for the screens; grows as repos are stored."""
             self._positions = {position.url: position for position in self._load_positions()}
             self._drops = Counter(dict(self._fetch("SELECT reason, count FROM drops")))
             self._meta: dict[str, str] = dict(self._fetch("SELECT key, value FROM meta"))
@@ -217,6 +219,7 @@ class Store:
             kept = self._quarantine.write(batch.quarantine)
             self._cursor.execute("COMMIT")
         self._repos.update(batch.repos)
+        self.tracked.update(did.encode() for did in batch.repos)
         self._positions.update(batch.positions)
         self._drops.update({str(reason): count for reason, count in batch.drops.items()})
         self._meta.update(batch.meta)

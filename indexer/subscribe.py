@@ -18,19 +18,28 @@ from urllib.parse import urlencode
 
 import structlog
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, WebSocketException
+from websockets.exceptions import (
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    WebSocketException,
+)
 from websockets.frames import CloseCode
 
 from atdata.network.addresses import refusal, target_of
 from atdata.protocol.errors import BlockedAddress, quote
-from indexer.frame_queue import FrameQueue, Received
+from indexer.bulk import BulkConnection
+from indexer.frame_queue import FrameQueue, Item, Received
 from indexer.frames import MAX_FRAME
+from indexer.screen import Piece, Screen
 
 METHOD = "/xrpc/com.atproto.sync.subscribeRepos"
 
 _HTTP = {"wss": "https", "ws": "http", "https": "https", "http": "http"}
 _CONNECT_SECONDS = 15.0
 _BUFFERED_MESSAGES = 16  # inside websockets, before our own queue
+_AT_ONCE = 256  # messages, and
+_BYTES_AT_ONCE = 1_000_000  # bytes that are screened together
+_USER_AGENT = "atdata-indexer"
 _MAX_DOUBLINGS = 10
 _SLOW_DOUBLINGS = 3
 
@@ -56,6 +65,62 @@ class Patience:
 
 
 PATIENT = Patience()
+
+
+class Receiver(StrEnum):
+    """How a source's socket is read. ``AUTO`` is bulk reads, and plain ``websockets`` for a source
+    whose last bulk connection broke the protocol: a doubt about either keeps no source away."""
+
+    AUTO = "auto"
+    WEBSOCKETS = "websockets"
+    BULK = "bulk"
+
+
+class WebsocketsConnection:
+    """The library's own connection, as ``BulkConnection`` is used: messages in groups."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._waiting: list[Piece] = []
+        self._changed = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._pump = asyncio.create_task(self._receive())
+
+    async def receive(self) -> list[Piece]:
+        """What came since the last call, at least one message. Raises ``ConnectionClosed``."""
+        while not self._waiting:
+            if self._pump.done():
+                await self._pump
+            self._changed.clear()
+            await self._changed.wait()
+        pieces, self._waiting = self._waiting, []
+        self._taken.set()
+        return pieces
+
+    async def close(self) -> None:
+        await self._connection.close()
+        self._pump.cancel()
+        await asyncio.gather(self._pump, return_exceptions=True)
+
+    async def _receive(self) -> None:
+        """While messages are there, ``recv`` does not suspend: one wake-up serves many."""
+        size = 0
+        try:
+            while True:
+                message = await self._connection.recv(decode=False)
+                if not self._waiting:
+                    size = 0
+                    self._changed.set()
+                size += len(message)
+                self._waiting.append((message, 0, len(message)))
+                if len(self._waiting) >= _AT_ONCE or size >= _BYTES_AT_ONCE:
+                    self._taken.clear()
+                    await self._taken.wait()
+        finally:
+            self._changed.set()
+
+
+Connection = BulkConnection | WebsocketsConnection
 
 
 def source_url(url: str) -> str:
@@ -88,6 +153,8 @@ class Subscription:
         clock: Callable[[], int],
         dev: bool = False,
         patience: Patience = PATIENT,
+        receiver: Receiver = Receiver.AUTO,
+        screen: Screen | None = None,
     ) -> None:
         self.url = source_url(url)
         self.link = Link.CONNECTING
@@ -95,8 +162,10 @@ class Subscription:
         self.connections = 0
         self._queue, self._cursor, self._clock = queue, cursor, clock
         self._dev, self._patience = dev, patience
+        self._receiver, self._screen = receiver, screen
+        self._distrusts_bulk = False
         self._target = target_of("http" + self.url.removeprefix("ws"), dev=dev)
-        self._socket: ClientConnection | None = None
+        self._socket: Connection | None = None
         self._unsettled = 0
         self._settled = asyncio.Event()
         self._settled.set()
@@ -120,9 +189,11 @@ class Subscription:
                 await self._wait(why)
         self.link = Link.HALTED
 
-    def settle(self, frames: int) -> None:
-        """The writer has done with ``frames`` of this source's frames."""
-        self._unsettled -= frames
+    def settle(self, items: int) -> None:
+        """The writer is done with the ``items`` of this source that are the oldest."""
+        self._unsettled -= items
+        if self._screen is not None:
+            self._screen.settle(items)
         if self._unsettled <= 0:
             self._settled.set()
 
@@ -145,39 +216,54 @@ class Subscription:
     async def _connection(self) -> None:
         self.link = Link.CONNECTING
         start = self._start()
-        websocket = await self._open(start)
-        self._socket, self.link = websocket, Link.CONNECTED
+        connection = await self._open(start)
+        self._socket, self.link = connection, Link.CONNECTED
         self.connections += 1
         log.info("source connected", source=self.url, cursor=start)
         try:
-            await self._receive(websocket)
+            await self._receive(connection)
         finally:
             self._socket = None
-            await websocket.close()
+            await connection.close()
 
-    async def _receive(self, websocket: ClientConnection) -> None:
+    async def _receive(self, connection: Connection) -> None:
         """Until the connection ends; raises only if it was not closed properly."""
         try:
             while True:
-                message = await websocket.recv(decode=False)
+                pieces = await connection.receive()
                 self._failures = 0
-                await self._enqueue(message)
+                await self._enqueue(self._sorted(pieces))
         except ConnectionClosedOK:
             return
         except ConnectionClosedError as error:
-            if error.sent is None or error.sent.code != CloseCode.MESSAGE_TOO_BIG:
+            code = None if error.sent is None else error.sent.code
+            self._distrusts_bulk = code == CloseCode.PROTOCOL_ERROR
+            if code != CloseCode.MESSAGE_TOO_BIG:
                 raise
         await self._pass_oversized()
 
-    async def _enqueue(self, frame: bytes, *, oversized: bool = False) -> None:
-        self._unsettled += 1
+    def _sorted(self, pieces: list[Piece]) -> list[Item]:
+        """Without a screen every message matters."""
+        at = self._clock()
+        if self._screen is not None:
+            return self._screen.sort(pieces, self.connections, at)
+        return [
+            Received(self.url, self.connections, bytes(buffer[start:end]), at)
+            for buffer, start, end in pieces
+        ]
+
+    async def _enqueue(self, items: list[Item]) -> None:
+        self._unsettled += len(items)
         self._settled.clear()
-        await self._queue.put(Received(self.url, self.connections, frame, self._clock(), oversized))
+        await self._queue.put(*items)
 
     async def _pass_oversized(self) -> None:
         """Its seq is unknown, so the next connections start one further each, until it is passed:
         slow where seqs have gaps, but nothing else can be jumped over."""
-        await self._enqueue(b"", oversized=True)
+        oversized = Received(self.url, self.connections, b"", self._clock(), oversized=True)
+        if self._screen is not None:
+            self._screen.hand_over()
+        await self._enqueue([oversized])
         await self._settled.wait()
         reached = self._cursor()
         self._skip = self._skip + 1 if reached == self._skip_from else 1
@@ -188,18 +274,33 @@ class Subscription:
         cursor = self._cursor()
         return cursor if cursor is None or cursor != self._skip_from else cursor + self._skip
 
-    async def _open(self, cursor: int | None) -> ClientConnection:
+    async def _open(self, cursor: int | None) -> Connection:
         query = "" if cursor is None else "?" + urlencode({"cursor": cursor})
         secure = self._target.scheme == "https"
+        context = ssl.create_default_context() if secure else None
+        host = self._target.host if secure else None
+        bulk = self._receiver is Receiver.BULK or (
+            self._receiver is Receiver.AUTO and not self._distrusts_bulk
+        )
         async with asyncio.timeout(_CONNECT_SECONDS):
-            return await connect(
+            if bulk:
+                return await BulkConnection.open(
+                    self.url + METHOD + query,
+                    await self._dial(),
+                    secure=context,
+                    host=host,
+                    max_size=MAX_FRAME,
+                    user_agent=_USER_AGENT,
+                    ping=self._patience.ping,
+                )
+            connection = await connect(
                 self.url + METHOD + query,
                 sock=await self._dial(),
-                ssl=ssl.create_default_context() if secure else None,
-                server_hostname=self._target.host if secure else None,
+                ssl=context,
+                server_hostname=host,
                 proxy=None,
                 compression=None,
-                user_agent_header="atdata-indexer",
+                user_agent_header=_USER_AGENT,
                 open_timeout=_CONNECT_SECONDS,
                 ping_interval=self._patience.ping,
                 ping_timeout=self._patience.ping,
@@ -207,6 +308,7 @@ class Subscription:
                 max_size=MAX_FRAME,
                 max_queue=_BUFFERED_MESSAGES,
             )
+            return WebsocketsConnection(connection)
 
     async def _dial(self) -> socket.socket:
         """A connection to an address that was checked. Raises ``BlockedAddress``, ``OSError``."""
