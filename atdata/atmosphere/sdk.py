@@ -8,16 +8,18 @@ cause nor as context.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from atdata.atmosphere.repository import MAX_ANSWER
 from atdata.network.retries import MAX_RETRY_AFTER, retry_after
 from atdata.protocol.errors import (
     FetchFailed,
     FetchTimeout,
     MissingExtra,
     NotLoggedIn,
+    TooLarge,
     XrpcError,
 )
 
@@ -45,20 +47,45 @@ T = TypeVar("T")
 
 
 def new_client(base_url: str) -> Any:
-    """A client of the SDK with time limits that fit shards, not logged in."""
-    hooks = {"response": [_refuse_redirect]}
-    return Client(base_url=base_url, request=Request(timeout=TIMEOUT, event_hooks=hooks))
+    """A client of the SDK with limits of time and size that fit shards, not logged in."""
+    request = Request(
+        timeout=TIMEOUT,
+        headers={"Accept-Encoding": "identity"},  # compressed, a PDS is several times slower
+        event_hooks={"response": [_check_answer]},
+    )
+    return Client(base_url=base_url, request=request)
 
 
-def _refuse_redirect(response: httpx.Response) -> None:
-    """What is written, and a password, goes to the host that the user named and to no other."""
+def _check_answer(response: httpx.Response) -> None:
+    """Before the body is read: a password, and what is written, goes to the host that the user
+    named and to no other; and no answer fills the memory."""
+    asked = response.request.url
+    host = f"{asked.scheme}://{asked.netloc.decode()}"
     if response.is_redirect and response.request.method != "GET":
-        asked = response.request.url
-        raise FetchFailed(
-            f"{asked.scheme}://{asked.netloc.decode()} sends us to another address, where nothing "
-            "is written: give that one as base_url",
-            response.status_code,
-        )
+        why = "sends us to another address, where nothing is written: give that one as base_url"
+        raise FetchFailed(f"{host} {why}", response.status_code)
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise FetchFailed(f"{host} answers in an encoding that was not asked for")
+    if isinstance(response.stream, httpx.SyncByteStream):
+        response.stream = _Limited(response.stream, host)
+
+
+class _Limited(httpx.SyncByteStream):
+    """The bytes of an answer, up to ``MAX_ANSWER``."""
+
+    def __init__(self, stream: httpx.SyncByteStream, host: str) -> None:
+        self._stream, self._host = stream, host
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = MAX_ANSWER
+        for chunk in self._stream:
+            left -= len(chunk)
+            if left < 0:
+                raise TooLarge(f"{self._host} answers with more than {MAX_ANSWER} bytes")
+            yield chunk
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 def refresh(sdk: Any) -> None:

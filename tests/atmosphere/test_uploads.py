@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import os
+import sys
 import threading
 import time
 import tracemalloc
@@ -16,9 +19,16 @@ from numpy.typing import NDArray
 import atdata
 from atdata.atmosphere import AtmosphereClient, AtmosphereIndex, DatasetPublisher, PDSBlobStore
 from atdata.atmosphere.datasets import UPLOADED_LATER, check_draft, with_blobs
+from atdata.atmosphere.repository import MAX_ANSWER
 from atdata.atmosphere.reshard import SPOOL_BYTES, repack
 from atdata.atmosphere.uploads import AHEAD, WORKERS, Shard, Uploaded, upload_all
-from atdata.protocol.errors import CidMismatch, FetchFailed, InvalidRecord, XrpcError
+from atdata.protocol.errors import (
+    CidMismatch,
+    FetchFailed,
+    InvalidRecord,
+    TooLarge,
+    XrpcError,
+)
 from atdata.protocol.records import DatasetRecord
 from deploy.devnet.devnet import Devnet
 from tests.atmosphere.made import Feature, features, tar_of
@@ -135,6 +145,36 @@ def test_an_answer_that_is_no_json_is_a_named_error() -> None:
         pytest.raises(FetchFailed, match="can't read"),
     ):
         upload_all(host.client(*live()), shards(1))
+
+
+def test_answers_are_bounded_and_plain() -> None:
+    packed = (200, gzip.compress(b"{}"), {"Content-Encoding": "gzip"})
+    with UploadHost(lambda *_: packed) as host, pytest.raises(FetchFailed, match="encoding"):
+        upload_all(host.client(*live(), sleep=lambda _: None), shards(1))
+    endless = (200, b" " * (MAX_ANSWER + 1), {})
+    with UploadHost(lambda *_: endless) as host, pytest.raises(TooLarge, match=host.url):
+        upload_all(host.client(*live()), shards(1))
+
+
+def test_on_a_terminal_a_bar_tells_of_shards_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    with os.fdopen(ours, "rb") as screen, os.fdopen(theirs, "w") as stderr:
+        os.set_blocking(screen.fileno(), False)
+        monkeypatch.setattr(sys, "stderr", stderr)  # here: a fixture's would be put back
+        with UploadHost() as host:
+            upload_all(host.client(*live()), shards(3, 5_000), label="my-data", count=3)
+        stderr.flush()
+        shown = (screen.read() or b"").decode()
+    assert "my-data" in shown
+    assert "15.0" in shown
+    assert "3 of 3 shards" in shown
+
+
+def test_elsewhere_nothing_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    with UploadHost() as host:
+        upload_all(host.client(*live()), shards(3), label="my-data", count=3)
+    assert capfd.readouterr() == ("", "")
 
 
 @atdata.packable
