@@ -36,11 +36,12 @@ from atdata.protocol.cid import Cid
 from atdata.protocol.errors import (
     FetchFailed,
     InvalidRecord,
+    NetworkError,
     NotConfigured,
     NotFound,
 )
 from atdata.protocol.records import BlobStorage, ExternalStorage, S3Storage
-from atdata.protocol.syntax import AtUri
+from atdata.protocol.syntax import AtUri, BlobUri
 from atdata.settings import settings
 from atdata.shard_files import Shard, ShardFile, Stopped
 from atdata.sources import expand
@@ -166,6 +167,8 @@ def _expected(found: FoundDataset, shards: list[Shard]) -> int | None:
 
 def _known(folder: Path, found: FoundDataset) -> dict[str, Cid]:
     """What the shards were when they were pulled before, by URL."""
+    if not (folder / MANIFEST).is_file():
+        return {}
     try:
         before = read_pulled(folder)
     except NotFound:
@@ -225,21 +228,28 @@ def _fetch(
         return ShardFile(shard, folder, http, tell=count.of(shard.file), stop=stop).fetch(known)
 
     try:
-        return get(shard)
-    except FetchFailed as error:
-        moved = _moved(shard)
-        if moved == shard:
-            raise
-        log.warning("%s; the account has moved", error)
-        return get(moved)
+        try:
+            return get(shard)
+        except FetchFailed as error:
+            moved = _moved(shard)
+            if moved == shard:
+                raise
+            log.warning("%s; the account has moved", error)
+            return get(moved)
+    except BaseException:
+        stop.set()  # before this thread takes the next shard
+        raise
 
 
 def _moved(shard: Shard) -> Shard:
     """The shard at the host that the author's DID document names now."""
     if shard.cid is None:
         return shard
-    did = str(AtUri.parse(shard.url.partition("/blob/")[0]).authority)
-    pds = settings().resolver.refresh(did).pds
+    did = BlobUri.parse(shard.url).did
+    try:
+        pds = settings().resolver.refresh(did).pds
+    except NetworkError:
+        return shard
     if pds is None:
         return shard
     return replace(shard, address=blob_url(pds.rstrip("/"), did, str(shard.cid)))

@@ -96,6 +96,7 @@ class ShardFile:
         kept. Raises ``CidMismatch``, ``InvalidShard`` (another checksum), ``NetworkError``,
         ``OSError`` (a full disk), and ``Stopped``.
         """
+        self._check_stop()
         if self._path.is_file():
             found = file_cid(self._path)
             if found == (self._shard.cid or known or found) and self._is_right(self._path):

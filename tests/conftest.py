@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.devnet import devnet as launcher
+from tests.flow.node import Node, free_port, node
+from tests.flow.replay import DEMO, demo_is_indexed
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,6 +38,24 @@ def devnet() -> Iterator[launcher.Devnet]:
     leave both PDSes running. Tests that use it carry the marker ``devnet``."""
     with launcher.Devnet(pds_count=2) as net:
         yield net
+
+
+@pytest.fixture(scope="session")
+def demo_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """``atdata serve --recording recordings/demo``, caught up: one node on the demo recording, for
+    all tests that only read from it."""
+    folder = tmp_path_factory.mktemp("demo")
+    replay_port = str(free_port())
+    with node(folder, "--recording", str(DEMO), "--replay-port", replay_port) as running:
+        running.wait_until(lambda: demo_is_indexed(running), "the demo is indexed")
+        yield running
+
+
+@pytest.fixture(autouse=True, scope="session")
+def library_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test, and no process that one starts, looks into the library of whoever runs the tests."""
+    os.environ["ATDATA_LIBRARY"] = str(tmp_path_factory.mktemp("library"))
+    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,0 +1,132 @@
+"""From a name to a dataset: by way of the index, the author's PDS, or what was pulled."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import atdata
+from atdata.protocol.errors import NetworkError, NotFound
+from atdata.protocol.views import FacetValue
+from atdata.settings import _library
+from tests.discovery.conftest import Configure
+from tests.discovery.host import DID, HANDLE, XRPC, Host
+from tests.flow.node import Node
+from tests.library.shards import Feature, features, shard
+from tests.network.local_server import status
+
+ONE, TWO = shard(features(0, 2)), shard(features(2, 2))
+
+
+@pytest.fixture
+def named(host: Host, library: Path) -> Host:
+    schema = host.schema(Feature)
+    host.dataset(schema, [ONE], "3kone", name="one")
+    host.dataset(schema, [TWO], "3ktwo", name="two")
+    return host
+
+
+def test_handle_and_name_go_to_the_index(named: Host, configure: Configure) -> None:
+    configure(api=named.server.url)  # no directory
+    assert list(atdata.load_dataset(f"@{HANDLE}/two", Feature)) == features(2, 2)
+    assert list(atdata.load_dataset(f"@{HANDLE.upper()}/one", Feature)) == features(0, 2)
+    assert named.requests("listRecords") == []
+
+
+def test_what_the_index_does_not_know_is_asked_of_the_author(named: Host) -> None:
+    del named.server.routes[XRPC + "getDataset"]
+    empty = b'{"datasets":[],"hitsTotal":0}'
+    named.server.routes[XRPC + "searchDatasets"] = status(200, empty)
+    named.server.routes[XRPC + "getDataset"] = status(
+        404, b'{"error":"RecordNotFound","message":"no"}'
+    )
+    assert list(atdata.load_dataset(f"@{HANDLE}/two", Feature)) == features(2, 2)
+    assert list(atdata.load_dataset(f"at://{HANDLE}/ac.foundation.dataset.record/3kone")) != []
+    with pytest.raises(NotFound, match="published no dataset called 'three'"):
+        atdata.load_dataset(f"@{HANDLE}/three")
+
+
+def test_without_an_index_the_authors_pds_is_asked(named: Host, configure: Configure) -> None:
+    configure(plc=named.server.url)
+    assert list(atdata.load_dataset(f"@{HANDLE}/two", Feature)) == features(2, 2)
+    assert named.requests("/xrpc/ac.foundation") == []
+
+
+def test_a_pulled_dataset_has_its_name_offline(
+    named: Host, library: Path, configure: Configure
+) -> None:
+    (hit, _) = atdata.search()
+    hit.pull()
+    configure(library=library)
+    assert list(atdata.load_dataset(f"@{HANDLE}/one", Feature)) == features(0, 2)
+    assert list(atdata.load_dataset(hit, Feature)) == features(0, 2)
+    assert hit.type.__name__ == "Feature"
+    assert hit.entry.name == "one"
+    for missing in (f"@{HANDLE}/two", f"at://{DID}/ac.foundation.dataset.record/3ktwo"):
+        with pytest.raises(NetworkError):
+            atdata.load_dataset(missing)
+
+
+def test_the_default_library_is_where_the_platform_keeps_such_things() -> None:
+    assert _library({"ATDATA_LIBRARY": "/data/sets"}) == Path("/data/sets")
+    if sys.platform == "linux":
+        assert _library({"XDG_DATA_HOME": "/data"}) == Path("/data/atdata/library")
+        assert _library({}) == Path.home() / ".local/share/atdata/library"
+
+
+# --- against a node ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def demo(demo_node: Node, tmp_path: Path, configure: Configure) -> Node:
+    configure(api=demo_node.url, library=tmp_path)
+    return demo_node
+
+
+def test_facets_count_all_hits_and_hits_stay_cheap(demo: Node) -> None:
+    results = atdata.search("julia")
+    facets = results.facets
+    assert facets.tags is not None
+    assert facets.tags[0].count == max(tag.count for tag in facets.tags) <= results.total
+    assert FacetValue("images", results.total) in facets.tags
+    for tag in facets.tags:
+        assert atdata.search("julia", tags=[tag.value]).total == tag.count
+    for schema in facets.schemas or ():
+        assert atdata.search("julia", schema=schema.value).total == schema.count
+    for author in facets.authors or ():
+        assert atdata.search("julia", author=author.value).total == author.count
+        assert atdata.search("julia", author=author.label).total == author.count
+    everything = atdata.search()
+    assert sum(kind.count for kind in everything.facets.storage or ()) == everything.total
+    assert atdata.search("no-such-word-anywhere").facets.tags == ()
+
+
+def test_facets_of_a_type_are_those_of_all_its_schemas(demo: Node) -> None:
+    (hit, *_) = atdata.search("drawn-digits")
+    of_type = atdata.search(schema=hit.type)
+    assert sum(schema.count for schema in of_type.facets.schemas or ()) == of_type.total > 0
+    assert hit.schema_uri in {schema.value for schema in of_type.facets.schemas or ()}
+
+
+def test_pull_then_load_from_a_node(demo: Node, tmp_path: Path, configure: Configure) -> None:
+    (hit, *_) = atdata.search("drawn-digits")
+    streamed = list(hit.load())
+    paths = hit.pull()
+    configure(library=tmp_path)  # the network is away
+    assert list(atdata.load_dataset(hit.uri)) == streamed
+    assert list(atdata.load_dataset(f"@{hit.handle}/drawn-digits")) == streamed
+    assert list(atdata.Dataset[hit.type](list(map(str, paths)))) == streamed
+
+
+def test_the_error_for_another_type_names_a_path_that_a_node_knows(demo: Node) -> None:
+    segmented = next(hit for hit in atdata.search() if hit.schema_name == "SegmentedSample")
+    lens = next(
+        lens
+        for lens in atdata.discovery.find_lenses(source=segmented.schema_uri)
+        if lens.name == "drop-the-mask"
+    )
+    target = next(hit for hit in atdata.search(schema=lens.target_schema))
+    with pytest.raises(TypeError, match=r"drop-the-mask.*atdata\.trust\('at://"):
+        segmented.load(target.type)
