@@ -1,0 +1,176 @@
+"""The consumers that the benchmark compares: one process each, on one core, one JSON line.
+
+Seconds run from the first byte to the last frame; for the indexer, until its cursor is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from atproto import (
+    FirehoseSubscribeReposClient,
+    firehose_models,
+    models,
+    parse_subscribe_repos_message,
+)
+from prometheus_client import CollectorRegistry
+from websockets.asyncio.client import connect
+
+from atdata.network.http import HttpClient, Policy
+from atdata.network.identity import Resolver
+from indexer.config import IndexerConfig
+from indexer.pipeline import Indexer
+from indexer.store import open_database
+from tests.indexer.network import until
+from tests.indexer.repo_builder import NOW_US
+
+PATH = "/xrpc/com.atproto.sync.subscribeRepos?cursor=0"
+PREFIXES = ("ac.foundation.dataset.", "science.alt.dataset.")
+
+
+class Watch:
+    """Starts with the first byte."""
+
+    def __init__(self) -> None:
+        self.wall = self.cpu = 0.0
+
+    def start(self) -> None:
+        if not self.wall:
+            self.wall, self.cpu = time.perf_counter(), time.process_time()
+
+    def report(self, **more: object) -> None:
+        rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        seconds, cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
+        print(json.dumps({"seconds": seconds, "cpu": cpu, "rss": rss, **more}))
+
+
+def raw(port: int, about: dict[str, int]) -> None:
+    """Bare socket reads: a request by hand, then bytes and nothing else."""
+    watch, sock = Watch(), socket.create_connection(("127.0.0.1", port))
+    key = "dGhlIHNhbXBsZSBub25jZQ=="
+    sock.sendall(
+        f"GET {PATH} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    while not sock.recv(65_536, socket.MSG_PEEK).count(b"\r\n\r\n"):
+        pass
+    watch.start()
+    buffer, left = bytearray(1 << 20), about["bytes"]
+    while left > 0:
+        left -= sock.recv_into(buffer)
+    watch.report()
+
+
+def websockets(port: int, about: dict[str, int]) -> None:
+    """The library's receive loop, which throws every message away."""
+
+    async def loop() -> None:
+        watch = Watch()
+        async with connect(f"ws://127.0.0.1:{port}{PATH}", compression=None, max_size=None) as ws:
+            watch.start()
+            for _ in range(about["frames"]):
+                await ws.recv()
+            watch.report()
+            os._exit(0)
+
+    asyncio.run(loop())
+
+
+def sdk(port: int, about: dict[str, int]) -> None:
+    """The SDK's client: parse every message, look for ops in our collections, do nothing."""
+    watch, seen, found = Watch(), 0, 0
+
+    def on_message(message: firehose_models.MessageFrame) -> None:
+        nonlocal seen, found
+        watch.start()
+        seen += 1
+        event = parse_subscribe_repos_message(message)
+        if isinstance(event, models.ComAtprotoSyncSubscribeRepos.Commit):
+            found += any(op.path.startswith(PREFIXES) for op in event.ops)
+        if seen == about["frames"]:
+            watch.report(found=found)
+            sys.stdout.flush()
+            os._exit(0)
+
+    FirehoseSubscribeReposClient({"cursor": 0}, f"ws://127.0.0.1:{port}/xrpc").start(on_message)
+
+
+def indexer(port: int, about: dict[str, int], receiver: str, **options: object) -> None:
+    """Ours, whole: from the socket to rows in a DuckDB file."""
+
+    async def loop(folder: Path) -> None:
+        db, registry = folder / "index.duckdb", CollectorRegistry()
+        config = IndexerConfig(
+            sources=(f"ws://127.0.0.1:{port}",),
+            db=db,
+            plc=f"http://127.0.0.1:{port}",
+            dev=True,
+            receiver=receiver,
+            **options,
+        )
+        connection = open_database(db)
+        http, watch = HttpClient(Policy(dev=True)), Watch()
+        resolver = Resolver(http, plc=config.plc)
+        subject = Indexer(config, connection, resolver, registry=registry, clock=lambda: NOW_US)
+        task = asyncio.create_task(subject.run())
+        await until(lambda: subject.status().sources[0].connections > 0, lambda: "connected")
+        watch.start()
+        await until(
+            lambda: task.done() or subject.status().sources[0].cursor == about["last_seq"],
+            lambda: str(subject.status()),
+            seconds=600,
+        )
+        status = subject.status()
+        found = connection.cursor().execute("SELECT count(*) FROM records").fetchone()
+        watch.report(
+            found=found[0] if found else 0,
+            drops=status.drops,
+            prove=value(registry, "prove_seconds_sum"),
+            write=value(registry, "write_seconds_sum"),
+            batch=value(registry, "batch_seconds_sum"),
+        )
+        subject.stop()
+        await task
+        http.close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(loop(Path(folder)))
+
+
+def value(registry: CollectorRegistry, name: str) -> float:
+    return registry.get_sample_value(f"atdata_indexer_{name}") or 0.0
+
+
+def main(arguments: list[str]) -> None:
+    role, about = arguments[0], json.loads(arguments[1])
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    port = about["port"]
+    match role:
+        case "raw":
+            raw(port, about)
+        case "websockets":
+            websockets(port, about)
+        case "sdk":
+            sdk(port, about)
+        case "ours, websockets":
+            indexer(port, about, "websockets")
+        case "ours, bulk":
+            indexer(port, about, "bulk")
+
+
+if __name__ == "__main__":
+    import structlog, logging
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    main(sys.argv[1:])
