@@ -17,6 +17,15 @@ from indexer.tables import Rows
 
 DETAIL_CHARS = 500
 
+UNSERVED = {
+    "RepoTakendown": "takendown",
+    "RepoSuspended": "suspended",
+    "RepoDeactivated": "deactivated",
+    "RepoNotFound": "not found",
+}
+"""What a PDS answers for a repo that it does not serve, and the account's status in that case. The
+first three are names of the protocol."""
+
 
 class SyncState(StrEnum):
     """Invariant 4: a repo is synced or known not to be."""
@@ -51,6 +60,11 @@ class RepoState:
     def wants_resync(self) -> bool:
         """Whether its rows are known not to be its records, and its PDS can be asked for them."""
         return self.active and self.sync_state is not SyncState.SYNCED
+
+    @property
+    def is_unserved(self) -> bool:
+        """It is hidden because its PDS did not serve it, and not by word of a source."""
+        return not self.active and self.sync_error in UNSERVED
 
 
 @dataclass(frozen=True, slots=True)

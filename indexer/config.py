@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from indexer.repos import RepoLimits
+from indexer.resync import ResyncLimits
 from indexer.subscribe import Receiver, source_url
 
 Positive = Annotated[int, Field(gt=0)]
@@ -72,6 +74,36 @@ class IndexerConfig(BaseSettings):
     """The first delay before connecting again; it doubles up to ``backoff_max_seconds``."""
 
     backoff_max_seconds: Seconds = 60.0
+
+    fetches: Positive = 8
+    """Repos are fetched by this many threads."""
+
+    fetches_per_host: Positive = 2
+    """At most this many fetches at once from one PDS."""
+
+    repo_bytes: Positive = 128_000_000
+    """A repo larger than this is not fetched; its live commits are indexed."""
+
+    repo_seconds: Seconds = 120.0
+    """A repo that takes longer than this is given up, and tried again later."""
+
+    resync_backoff_seconds: Seconds = 1.0
+    """The pause after the first failed fetch of a repo; it doubles up to the maximum."""
+
+    resync_backoff_max_seconds: Seconds = 900.0
+
+    @property
+    def repo_limits(self) -> RepoLimits:
+        return RepoLimits(self.repo_bytes, self.repo_seconds)
+
+    @property
+    def resync_limits(self) -> ResyncLimits:
+        return ResyncLimits(
+            total=self.fetches,
+            per_host=self.fetches_per_host,
+            backoff=self.resync_backoff_seconds,
+            backoff_max=self.resync_backoff_max_seconds,
+        )
 
     @field_validator("sources")
     @classmethod

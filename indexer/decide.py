@@ -11,13 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from atdata.protocol.cid import Cid
-from atdata.protocol.errors import InvalidCbor, InvalidRecord
 from atdata.protocol.keys import key_of
 from atdata.protocol.namespaces import kind_of
 from indexer import events
 from indexer.batch import Batch, RepoState, SyncState
 from indexer.drops import Drop, DropReason
-from indexer.rows import Envelope, rows_of, uri_of
+from indexer.mst import EMPTY_ROOT
+from indexer.replacement import Version, put_version
+from indexer.rows import uri_of
 from indexer.verify import Chain, Head, Rejected, VerifiedCommit, VerifiedOp, chain
 
 DELETED = "deleted"
@@ -82,7 +83,7 @@ def on_identity(batch: Batch, event: events.Identity, profile: Profile | None) -
     """``#identity``: handle and PDS as the directory has them now."""
     state = batch.repo(event.did)
     if state is not None and profile is not None:
-        batch.set_repo(_with_profile(state, profile))
+        batch.set_repo(with_profile(state, profile))
 
 
 def on_account(batch: Batch, event: events.Account, origin: Origin) -> None:
@@ -90,11 +91,15 @@ def on_account(batch: Batch, event: events.Account, origin: Origin) -> None:
     state = batch.repo(event.did)
     if state is None or event.seq <= state.account_seq.get(origin.source, 0):
         return
+    returns = event.active and not state.active and state.sync_state is SyncState.SYNCED
     state = replace(
         state,
         active=event.active,
         status=event.status,
         account_seq={**state.account_seq, origin.source: event.seq},
+        # While it was away, its PDS may have sent nothing of what it did.
+        sync_state=SyncState.DESYNCHRONIZED if returns else state.sync_state,
+        sync_error=None,
     )
     if not event.active and event.status == DELETED:
         # The rev stays: a slower source may still bring commits from before the deletion.
@@ -122,7 +127,7 @@ def _on_verified(
         if all(op.record is None for op in ops):
             return  # it mentioned a collection, but has nothing of ours
         state = RepoState(commit.did)
-        state = state if profile is None else _with_profile(state, profile)
+        state = state if profile is None else with_profile(state, profile)
     if state.status == DELETED and not state.active:
         reject(batch, origin, commit.did, DropReason.INACTIVE_ACCOUNT, "the account is deleted")
         return
@@ -151,8 +156,8 @@ def _following(state: RepoState, commit: VerifiedCommit) -> RepoState | DropReas
         case Chain.FORKED:
             return DropReason.FORKED_REV
         case Chain.FIRST:
-            # Without a tree before it, the commit is the whole repo.
-            whole = commit.prev_data is None
+            # Without a record before it, the commit is the whole repo.
+            whole = commit.prev_data in (None, EMPTY_ROOT)
             sync = SyncState.SYNCED if whole else SyncState.NEW
         case Chain.CONTINUES:
             sync = state.sync_state
@@ -180,32 +185,16 @@ def _put(
     batch: Batch, commit: VerifiedCommit, op: VerifiedOp, record: bytes, origin: Origin
 ) -> tuple[DropReason, str] | None:
     """Store one version of a record; or why it can't be."""
-    path = f"{op.collection}/{op.rkey}"
-    if len(record) > events.MAX_RECORD:
-        detail = f"{path}: {len(record)} bytes, at most {events.MAX_RECORD} are allowed"
-        return DropReason.OVERSIZED_RECORD, detail
-    envelope = Envelope(
-        did=commit.did,
-        collection=op.collection,
-        rkey=op.rkey,
-        cid=str(op.cid),
-        rev=str(commit.rev),
-        indexed_at=origin.at,
-    )
-    try:
-        batch.put(rows_of(envelope, record))
-    except InvalidCbor as error:
-        return DropReason.INVALID_RECORD_CBOR, f"{path}: {error}"
-    except InvalidRecord as error:
-        return DropReason.INVALID_RECORD, f"{path}: {error}"
-    return None
+    assert op.cid is not None
+    version = Version(op.collection, op.rkey, op.cid, str(commit.rev), record)
+    return put_version(batch, commit.did, version, origin.at)
 
 
 def _desynchronized(state: RepoState) -> RepoState:
     return replace(state, sync_state=SyncState.DESYNCHRONIZED)
 
 
-def _with_profile(state: RepoState, profile: Profile) -> RepoState:
+def with_profile(state: RepoState, profile: Profile) -> RepoState:
     """An unverified handle is kept as a claim; ``handle_verified`` says whether to show it."""
     return replace(
         state,

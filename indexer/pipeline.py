@@ -26,9 +26,12 @@ from indexer.metrics import Metrics
 from indexer.processor import Outcome, Processor
 from indexer.proofs import Prover
 from indexer.quarantine import QuarantineLimits
+from indexer.repos import RepoClient
+from indexer.resync import Resyncer
 from indexer.screen import Screen
 from indexer.store import Store
 from indexer.subscribe import Link, Patience, Subscription
+from indexer.turns import Turns
 
 Result = TypeVar("Result")
 
@@ -51,12 +54,14 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class IndexerStatus:
-    """What the indexer is doing: sources, the queue before the writer, and what is stored."""
+    """What the indexer is doing: sources, the queue before the writer, and what is stored.
+    ``resyncing`` counts the repos that wait to be fetched, or are being fetched."""
 
     sources: tuple[SourceState, ...]
     queue_frames: int
     queue_bytes: int
     repos: int
+    resyncing: int
     changes: int
     quarantined: int
     drops: dict[str, int]
@@ -89,7 +94,10 @@ class Indexer:
         self._provers = ThreadPoolExecutor(config.identity_threads, "prove")
         self._writer = ThreadPoolExecutor(1, "write")
         prover = Prover(resolver, clock)
-        self._processor = Processor(self._store, prover, self._provers, self._metrics)
+        turns = Turns(self._store)
+        self._processor = Processor(self._store, prover, self._provers, self._metrics, turns)
+        client = RepoClient(resolver.http, resolver, clock, config.repo_limits)
+        self._resyncer = Resyncer(client, turns, self._in_writer, clock, config.resync_limits)
         self._queue = FrameQueue(max_frames=config.queue_frames, max_bytes=config.queue_bytes)
         self._subscriptions = {url: self._subscription(url, clock) for url in config.sources}
         self._stopping = asyncio.Event()
@@ -100,6 +108,8 @@ class Indexer:
         fails; what was not written by then is sent again at the next start."""
         self._loop = asyncio.get_running_loop()
         receivers = [asyncio.create_task(s.run()) for s in self._subscriptions.values()]
+        self._resyncer.queue(s.did for s in self._store.repos() if s.wants_resync)
+        receivers.append(asyncio.create_task(self._resyncer.run()))
         for receiver in receivers:
             receiver.add_done_callback(self._on_receiver_done)
         try:
@@ -130,6 +140,7 @@ class Indexer:
             queue_frames=self._queue.frames,
             queue_bytes=self._queue.bytes,
             repos=self._store.repo_count,
+            resyncing=self._resyncer.pending,
             changes=self._store.change,
             quarantined=self._store.quarantined,
             drops=self._store.drops,
@@ -165,6 +176,7 @@ class Indexer:
     async def _process(self, received: list[Item]) -> None:
         with self._metrics.batch_seconds.time():
             outcome: Outcome = await self._in_writer(lambda: self._processor.process(received))
+        self._resyncer.queue(outcome.resync)
         for url, why in outcome.halt.items():
             await self._subscriptions[url].halt(why)
         for url in outcome.slow_down:

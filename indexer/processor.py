@@ -26,6 +26,7 @@ from indexer.proofs import Evidence, Provable, Prover
 from indexer.received import Item, Passed, Received
 from indexer.rows import micros
 from indexer.store import Store
+from indexer.turns import Turns
 from indexer.verify import VerifiedCommit
 from indexer.watermark import Watermark
 
@@ -76,6 +77,8 @@ class Outcome:
     reconnect: set[str] = field(default_factory=set)
     slow_down: set[str] = field(default_factory=set)
     halt: dict[str, str] = field(default_factory=dict)
+    resync: set[str] = field(default_factory=set)
+    """DIDs of repos that have to be fetched since this run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +100,11 @@ class Arrival:
 class Processor:
     """Synchronous: runs in the writer's thread. ``pool`` is for proving repos side by side."""
 
-    def __init__(self, store: Store, prover: Prover, pool: Executor, metrics: Metrics) -> None:
+    def __init__(
+        self, store: Store, prover: Prover, pool: Executor, metrics: Metrics, turns: Turns
+    ) -> None:
         self._store, self._prover, self._pool, self._metrics = store, prover, pool, metrics
+        self._turns = turns
         self._streams: dict[str, Stream] = {}
         self._bad_frames: OrderedDict[bytes, None] = OrderedDict()
 
@@ -116,6 +122,7 @@ class Processor:
             self._decide(arrival, batch, evidence, outcome)
         for stream in self._streams.values():
             stream.settle()
+        outcome.resync |= self._newly_wanting(batch)
         if batch.has_effects:
             self._write(batch)
         return outcome
@@ -123,6 +130,14 @@ class Processor:
     def flush(self) -> None:
         """Write how far every source is processed. Raises ``StoreError``."""
         self._write(self._store.batch())
+
+    def _newly_wanting(self, batch: Batch) -> set[str]:
+        before = {did: self._store.repo(did) for did in batch.repos}
+        return {
+            did
+            for did, state in batch.repos.items()
+            if state.wants_resync and not ((old := before[did]) is not None and old.wants_resync)
+        }
 
     def _write(self, batch: Batch) -> None:
         for stream in self._streams.values():
@@ -246,12 +261,17 @@ class Processor:
                 proof = next(found.proofs)
                 self._metrics.verified.inc(isinstance(proof, VerifiedCommit))
                 on_commit(batch, event, proof, found.profile, origin)
+                self._turns.note(event, proof)
             case events.Sync():
-                on_sync(batch, event, next(findings[event.did].proofs), origin)
+                proof = next(findings[event.did].proofs)
+                on_sync(batch, event, proof, origin)
+                self._turns.note(event, proof)
             case events.Identity():
                 on_identity(batch, event, findings[event.did].profile)
+                self._on_moved(event, batch, outcome)
             case events.Account():
                 on_account(batch, event, origin)
+                self._on_moved(event, batch, outcome)
             case events.Info():
                 log.warning(
                     "source says", source=item.source, name=event.name, message=event.message
@@ -267,6 +287,15 @@ class Processor:
                     item.at,
                     keep=False,
                 )
+
+    def _on_moved(
+        self, event: events.Identity | events.Account, batch: Batch, outcome: Outcome
+    ) -> None:
+        """Another PDS or key may serve now what could not be fetched before."""
+        self._turns.note(event, None)
+        state = batch.repo(event.did)
+        if state is not None and state.wants_resync:
+            outcome.resync.add(event.did)
 
     def _on_stream_error(
         self, event: events.StreamError, item: Received, batch: Batch, outcome: Outcome

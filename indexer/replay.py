@@ -26,10 +26,14 @@ from atdata.protocol import cbor
 from atdata.protocol.errors import CidMismatch
 from indexer import frames
 from indexer.drops import InvalidEvent
+from indexer.recorded_repos import recorded_repos
 from indexer.recording_files import RecordedSource, Recording
 from indexer.subscribe import METHOD
 
 _OCTETS = "application/octet-stream"
+_CAR = "application/vnd.ipld.car"
+_GET_REPO = "/xrpc/com.atproto.sync.getRepo"
+_GET_LATEST_COMMIT = "/xrpc/com.atproto.sync.getLatestCommit"
 
 
 class ReplayServer:
@@ -51,6 +55,7 @@ class ReplayServer:
         self._host, self._port = host, port
         self._server: Server | None = None
         self._by_path = {f"/{s.name}{METHOD}": s for s in recording.manifest.sources}
+        self._repos = recorded_repos(recording)
 
     async def __aenter__(self) -> Self:
         self._server = await serve(
@@ -125,6 +130,10 @@ class ReplayServer:
             return None
         if path == "/xrpc/com.atproto.sync.getBlob":
             return self._blob(query.get("cid", ""))
+        if path in (_GET_REPO, _GET_LATEST_COMMIT):
+            return self._repo(path, query.get("did", ""))
+        if path == "/xrpc/com.atproto.sync.listRepos":
+            return _json(HTTPStatus.OK, {"repos": self._list()})
         if path == "/xrpc/com.atproto.identity.resolveHandle":
             did = self._recording.handles.get(query.get("handle", "").lower())
             if did is None:
@@ -136,6 +145,23 @@ class ReplayServer:
         if document is None:
             return _refusal(HTTPStatus.NOT_FOUND, "NotFound", "not in this recording")
         return _json(HTTPStatus.OK, self._relocated(document))
+
+    def _repo(self, path: str, did: str) -> Response:
+        """A repo that the recording does not hold completely is not said to be gone."""
+        repo = self._repos.get(did)
+        if repo is None:
+            return _refusal(HTTPStatus.NOT_IMPLEMENTED, "NotRecorded", "not in this recording")
+        if path == _GET_REPO:
+            return _response(HTTPStatus.OK, _CAR, repo.car)
+        return _json(HTTPStatus.OK, {"cid": str(repo.commit), "rev": repo.rev})
+
+    def _list(self) -> list[dict[str, object]]:
+        """The repos, in one page: a recording is small."""
+        return [
+            {"did": did, "head": str(repo.commit), "rev": repo.rev, "active": True}
+            for did, repo in self._repos.items()
+            if did in self._recording.documents
+        ]
 
     def _blob(self, cid: str) -> Response:
         try:

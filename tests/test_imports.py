@@ -26,11 +26,13 @@ PURE = frozenset(
         "licenses",
         "mst",
         "mst_edit",
+        "replacement",
         "received",
         "rows",
         "screen",
         "tables",
         "verify",
+        "waiting",
         "watermark",
     )
 )

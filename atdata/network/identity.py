@@ -89,6 +89,11 @@ class Resolver:
         self._identities: Answers[Identity] = Answers(ttl=ttl, max_entries=max_entries, clock=clock)
         self._handles: Answers[str] = Answers(ttl=ttl, max_entries=max_entries, clock=clock)
 
+    @property
+    def http(self) -> HttpClient:
+        """The client that it asks with."""
+        return self._http
+
     def resolve(self, did: str) -> Identity:
         """What the DID document of ``did`` says.
 

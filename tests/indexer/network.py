@@ -62,9 +62,12 @@ class Firehose:
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
     handles: dict[str, str] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
+    repos: dict[str, Repo] = field(default_factory=dict)
+    """What it serves as a PDS."""
     seen: list[int | None] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     plc_is_down: bool = False
+    pds_is_down: bool = False
     drops_clients: bool = False
     port: int = 0
     _server: Server | None = None
@@ -174,6 +177,8 @@ class Firehose:
             handle = parse_qs(parts.query)["handle"][0]
             if handle in self.handles:
                 return _json(200, {"did": self.handles[handle]})
+        elif parts.path.endswith(("getRepo", "getLatestCommit")):
+            return self._answer_about_repo(parts.path, parse_qs(parts.query)["did"][0])
         elif parts.path.endswith("getBlob"):
             blob = self.blobs.get(parse_qs(parts.query)["cid"][0])
             if blob is not None:
@@ -181,6 +186,16 @@ class Firehose:
         elif parts.path.lstrip("/") in self.documents:
             return _json(200, self.documents[parts.path.lstrip("/")])
         return _json(404, {"error": "NotFound", "message": "unknown"})
+
+    def _answer_about_repo(self, path: str, did: str) -> Response:
+        repo = self.repos.get(did)
+        if self.pds_is_down:
+            return _json(500, {"error": "InternalServerError", "message": "down"})
+        if repo is None or repo.rev is None:
+            return _json(400, {"error": "RepoNotFound", "message": "no such repo"})
+        if path.endswith("getRepo"):
+            return _response(200, "application/vnd.ipld.car", repo.car())
+        return _json(200, {"cid": str(repo.signed_commit()[0]), "rev": repo.rev})
 
 
 def _json(status: int, value: Any) -> Response:
@@ -197,6 +212,7 @@ def new_repo(net: Firehose, number: int = 0, handle: str = "") -> Repo:
     """An account that the directory knows, with an empty repo."""
     repo = Repo(did=plc_did(number))
     net.knows(repo.did, handle=handle)
+    net.repos[repo.did] = repo
     return repo
 
 
@@ -215,7 +231,13 @@ async def running(
 ) -> AsyncIterator[Indexer]:
     """An indexer that follows ``net`` (and the others) until the block ends."""
     sources = tuple(source.url for source in (net, *others))
-    settings = {"backoff_seconds": 0.01, "backoff_max_seconds": 0.05, "flush_seconds": 0.05}
+    settings: dict[str, Any] = {
+        "backoff_seconds": 0.01,
+        "backoff_max_seconds": 0.05,
+        "flush_seconds": 0.05,
+        "resync_backoff_seconds": 0.05,
+        "resync_backoff_max_seconds": 0.2,
+    }
     options = IndexerConfig(sources=sources, db=db, plc=net.plc, dev=True, **{**settings, **config})
     connection = open_database(db)
     http = HttpClient(Policy(dev=True))
@@ -238,6 +260,11 @@ async def reached(indexer: Indexer, net: Firehose, seq: int | None = None) -> No
         lambda: any(s.url == net.url and s.cursor == goal for s in indexer.status().sources),
         lambda: f"cursor {goal}: {indexer.status()}",
     )
+
+
+async def settled(indexer: Indexer) -> None:
+    """Until no repo waits to be fetched."""
+    await until(lambda: indexer.status().resyncing == 0, lambda: str(indexer.status()))
 
 
 async def until(holds: Callable[[], bool], what: Callable[[], str], seconds: float = 20.0) -> None:

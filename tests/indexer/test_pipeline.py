@@ -27,12 +27,14 @@ from tests.indexer.network import (
     reached,
     rows,
     running,
+    settled,
     until,
 )
 from tests.indexer.repo_builder import (
     NOW_US,
     P256,
     Message,
+    Repo,
     account,
     create,
     delete,
@@ -57,6 +59,8 @@ def indexed(db: Path, scenario: Scenario) -> None:
             await scenario(net)
             async with running(net, db) as indexer:
                 await reached(indexer, net)
+                if not net.pds_is_down:
+                    await settled(indexer)
 
     asyncio.run(main())
 
@@ -213,6 +217,7 @@ def test_what_was_missed_is_known_to_be_missing(db: Path) -> None:
     """The commits after a gap are applied, since the tree proves each; the repo is marked."""
 
     async def scenario(net: Firehose) -> None:
+        net.pds_is_down = True
         repo = new_repo(net)
         await net.send(first_commit(repo, "cats"))
         repo.commit(create(f"{DATASET}/lost", dataset("lost")))
@@ -240,16 +245,19 @@ def test_posts_of_a_tracked_repo_are_followed_so_that_its_chain_holds(db: Path) 
 
 def test_a_repo_that_is_first_seen_in_its_middle_is_not_called_synced(db: Path) -> None:
     async def scenario(net: Firehose) -> None:
+        net.pds_is_down = True
         repo = new_repo(net)
         repo.commit(create(f"{DATASET}/before", dataset("before")))
         await net.send(repo.commit(create(f"{DATASET}/cats", dataset("cats"))))
 
     indexed(db, scenario)
+    assert names(db) == ["cats"]
     assert rows(db, "SELECT sync_state FROM repos") == [("new",)]
 
 
 def test_a_rejected_commit_that_proves_a_newer_state_marks_the_repo(db: Path) -> None:
     async def scenario(net: Firehose) -> None:
+        net.pds_is_down = True
         repo = new_repo(net)
         await net.send(first_commit(repo, "cats"))
         message = repo.commit(create(f"{DATASET}/dogs", dataset("dogs")))
@@ -262,6 +270,7 @@ def test_a_rejected_commit_that_proves_a_newer_state_marks_the_repo(db: Path) ->
 
 def test_sync_events_mark_a_repo_only_where_it_differs(db: Path) -> None:
     async def scenario(net: Firehose) -> None:
+        net.pds_is_down = True
         same, moved = new_repo(net, 1), new_repo(net, 2)
         await net.send(first_commit(same, "cats"), first_commit(moved, "dogs"))
         same.rev = same.next_rev()
@@ -277,7 +286,7 @@ def test_two_datas_under_one_rev_are_refused_and_kept(db: Path) -> None:
     async def scenario(net: Firehose) -> None:
         repo = new_repo(net)
         await net.send(first_commit(repo, "cats"))
-        fork = new_repo(net)
+        fork = Repo(did=repo.did)
         await net.send(fork.commit(create(f"{DATASET}/x", dataset("x")), rev=repo.rev))
 
     indexed(db, scenario)
@@ -329,11 +338,13 @@ def test_a_deleted_account_that_comes_back_is_indexed_again(db: Path) -> None:
         await net.send(first_commit(repo, "cats"))
         await net.send(account(repo.did, active=False, status="deleted"))
         await net.send(account(repo.did, active=True))
-        await net.send(repo.commit(create(f"{DATASET}/dogs", dataset("dogs"))))
+        net.repos[repo.did] = back = Repo(did=repo.did, commits=repo.commits)
+        back.commit(create(f"{DATASET}/mice", dataset("mice")))
+        await net.send(back.commit(create(f"{DATASET}/dogs", dataset("dogs"))))
 
     indexed(db, scenario)
-    assert names(db) == ["dogs"]
-    assert repo_states(db) == [(True, None, "new")]
+    assert names(db) == ["dogs", "mice"]
+    assert repo_states(db) == [(True, None, "synced")]
 
 
 def test_an_old_account_event_that_is_replayed_changes_nothing(db: Path) -> None:
