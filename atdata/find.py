@@ -168,7 +168,7 @@ def _by_name(author: str, name: str, api: str | None) -> AtUri:
 def _indexed_by_name(author: str, name: str, api: str | None) -> AtUri | None:
     """Of those on the first page, where the whole name goes before all else, newest first."""
     page = search_api.search_datasets({"q": name, "author": author}, api=api)
-    named = [view for view in page.datasets if view.name == name]
+    named = [v for v in page.datasets if v.name == name and author in (v.did, v.handle)]
     if not named:
         return None
     return AtUri.parse(max(named, key=lambda view: (view.created_at, view.uri)).uri)

@@ -128,11 +128,13 @@ class Library:
         ``cid`` is the version that is wanted, if it matters. Files are known to be right by their
         size and time; ``verify`` hashes them all. Raises ``NotFound`` that says what is missing.
         """
-        folder = self.folder(uri)
-        for place in (folder, self._elsewhere(uri)):
-            if place is not None and (place / MANIFEST).is_file():
-                return _checked(read_pulled(place), uri, cid, verify)
-        raise NotFound(f"{uri} has not been pulled into {self.root}")
+        missing = NotFound(f"{uri} has not been pulled into {self.root}")
+        for folder in self._places(uri):
+            try:
+                return _checked(read_pulled(folder), uri, cid, verify)
+            except NotFound as error:
+                missing = error
+        raise missing
 
     def find_named(self, handle: str, name: str) -> AtUri:
         """The newest dataset of that name, pulled from the account that had that handle.
@@ -152,12 +154,17 @@ class Library:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / ELSEWHERE, os.fsencode(other.root.absolute()))
 
-    def _elsewhere(self, uri: AtUri) -> Path | None:
-        try:
-            named = (self.folder(uri) / ELSEWHERE).read_bytes()
-        except OSError:
-            return None
-        return Library(Path(os.fsdecode(named))).folder(uri)
+    def _places(self, uri: AtUri) -> list[Path]:
+        """Folders that hold a manifest for ``uri``, last pulled first."""
+        places = [self.folder(uri)]
+        with contextlib.suppress(OSError):
+            named = (places[0] / ELSEWHERE).read_bytes()
+            places.append(Library(Path(os.fsdecode(named))).folder(uri))
+        times = {}
+        for place in places:
+            with contextlib.suppress(OSError):
+                times[place] = (place / MANIFEST).stat().st_mtime_ns
+        return sorted(times, key=lambda place: times[place], reverse=True)
 
     def _all(self) -> Iterator[PulledDataset]:
         for path in islice(self.root.glob(f"*/*/*/{MANIFEST}"), MAX_DATASETS):

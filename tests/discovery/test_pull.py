@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -107,6 +109,11 @@ def test_another_folder_is_remembered(host: Host, uri: str, library: Path, tmp_p
     host.server.seen.clear()
     assert list(atdata.load_dataset(uri, Feature)) == SAMPLES
     assert host.server.seen == []
+    host.dataset(host.schema(Feature), SHARDS[:1])
+    atdata.pull(uri)
+    assert list(atdata.load_dataset(uri, Feature)) == SAMPLES[:3], "what was pulled last"
+    paths[0].with_name("dataset.json").unlink()
+    assert list(atdata.load_dataset(uri, Feature)) == SAMPLES[:3]
 
 
 def test_without_a_library_the_error_says_how_to_name_one(
@@ -366,12 +373,36 @@ def test_two_pulls_at_once_fetch_every_shard_once(host: Host, uri: str, library:
     assert list(atdata.load_dataset(uri, Feature, verify=True)) == SAMPLES
 
 
-def test_progress_ends_at_all_bytes(host: Host, uri: str, library: Path) -> None:
+def test_progress_ends_at_all_bytes(
+    host: Host, uri: str, library: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     told: list[tuple[int, int | None]] = []
+    atdata.pull(host.dataset(host.schema(Feature), SHARDS, "3kquiet"))
     atdata.pull(uri, progress=lambda there, total: told.append((there, total)))
     whole = sum(map(len, SHARDS))
     assert told[-1] == (whole, whole)
     assert [there for there, _ in told] == sorted(there for there, _ in told)
+    assert capsys.readouterr() == ("", ""), "quiet where there is no terminal"
     told.clear()
     atdata.pull(uri, progress=lambda there, total: told.append((there, total)))
     assert told[-1] == (whole, whole), "also where everything was there"
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="left out: needs a pseudo-terminal")
+def test_on_a_terminal_there_is_a_bar(host: Host, uri: str, library: Path) -> None:
+    master, terminal = os.openpty()
+    command = [sys.executable, "-m", "atdata.cli", "pull", uri, str(library)]
+    done = subprocess.run(
+        [*command, "--api", host.server.url, "--dev"],
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        text=True,
+    )
+    os.close(terminal)
+    shown = os.read(master, 100_000).decode()
+    os.close(master)
+    assert done.returncode == 0, shown
+    assert len(done.stdout.splitlines()) == 3
+    assert "pull" in shown
+    assert "━" in shown
