@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import webdataset as wds
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import atdata
 from atdata.atmosphere.reshard import Members, repack, samples_in, samples_of
@@ -58,6 +60,22 @@ def test_no_more_bytes_than_asked_for_where_a_sample_fits() -> None:
     assert [size for size in sizes if size > 30_720] == [61_440]
     assert max(size for size in sizes if size <= 30_720) == 30_720
     assert [data for _, data in contents(made)] == [data for _, [(_, data)] in samples]
+
+
+@given(st.lists(st.integers(0, 12_000), max_size=20), st.integers(1, 3))
+@example([512 * 15, 512], 1)  # with the end of the archive 19 blocks, 20 and 21
+@example([512 * 15, 512 * 2], 1)
+@example([512 * 15, 512 * 3], 1)
+def test_a_piece_is_as_large_as_the_limit_lets_it_be(sizes: list[int], records: int) -> None:
+    samples = [(f"{n:06d}", [("msgpack", bytes(size))]) for n, size in enumerate(sizes)]
+    made, limit = pieces(samples, None, records * 10_240), records * 10_240
+    counts = [len(contents([tar])) for tar in made]
+    assert sum(counts) == len(sizes)
+    assert all(len(tar) <= limit or count == 1 for tar, count in zip(made, counts, strict=True))
+    for n in range(len(made) - 1):
+        start = sum(counts[:n])
+        (one_more,) = pieces(samples[start : start + counts[n] + 1], None, None)
+        assert len(one_more) > limit
 
 
 def test_what_belongs_to_one_key_stays_together_and_keys_stay_unique(tmp_path: Path) -> None:
