@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from indexer.repos import RepoLimits
 from indexer.resync import ResyncLimits
 from indexer.subscribe import Receiver, source_url
+from indexer.sweep import SweepLimits
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -92,6 +93,25 @@ class IndexerConfig(BaseSettings):
 
     resync_backoff_max_seconds: Seconds = 900.0
 
+    sweep: bool = True
+    """List what the sources know, at once where they are new and then again and again, and compare
+    the newest revs."""
+
+    sweep_seconds: Seconds = 3_600.0
+    """The pause between two sweeps."""
+
+    sweep_per_second: Seconds = 10.0
+    """At most this many requests per second in a sweep."""
+
+    sweep_grace_seconds: Seconds = 10.0
+    """What a PDS has and the firehose did not bring within this time was missed."""
+
+    list_repos: Positive = 1_000_000
+    """At most this many repos are taken from one list of a source."""
+
+    gap_seconds: Seconds = 3_600.0
+    """If a source goes on this much later than where it was left, a sweep is made."""
+
     @property
     def repo_limits(self) -> RepoLimits:
         return RepoLimits(self.repo_bytes, self.repo_seconds)
@@ -103,6 +123,14 @@ class IndexerConfig(BaseSettings):
             per_host=self.fetches_per_host,
             backoff=self.resync_backoff_seconds,
             backoff_max=self.resync_backoff_max_seconds,
+        )
+
+    @property
+    def sweep_limits(self) -> SweepLimits:
+        return SweepLimits(
+            seconds=self.sweep_seconds,
+            per_second=self.sweep_per_second,
+            grace=self.sweep_grace_seconds,
         )
 
     @field_validator("sources")

@@ -39,6 +39,9 @@ class Metrics:
             f"{prefix}_queue_bytes", "Bytes of frames that wait for the writer", registry=registry
         )
         self.repos = Gauge(f"{prefix}_repos", "Tracked repos", registry=registry)
+        self.resyncing = Gauge(
+            f"{prefix}_resyncing", "Repos that wait to be fetched", registry=registry
+        )
         self.cursor = Gauge(
             f"{prefix}_cursor", "Low watermark of the source", ["source"], registry=registry
         )

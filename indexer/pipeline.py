@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 from atdata.network.identity import Resolver
 from indexer.config import IndexerConfig
 from indexer.frame_queue import FrameQueue, Item
+from indexer.listing import Lister
 from indexer.metrics import Metrics
 from indexer.processor import Outcome, Processor
 from indexer.proofs import Prover
@@ -31,9 +32,13 @@ from indexer.resync import Resyncer
 from indexer.screen import Screen
 from indexer.store import Store
 from indexer.subscribe import Link, Patience, Subscription
+from indexer.sweep import Sweeper, SweepState
 from indexer.turns import Turns
 
 Result = TypeVar("Result")
+
+_QUIET_US = 5_000_000  # a source that sent nothing for so long has sent what it had
+_LATE_US = 300_000_000  # a source whose events are older than this is being caught up with
 
 log = structlog.get_logger(__name__)
 
@@ -55,13 +60,16 @@ class SourceState:
 @dataclass(frozen=True, slots=True)
 class IndexerStatus:
     """What the indexer is doing: sources, the queue before the writer, and what is stored.
-    ``resyncing`` counts the repos that wait to be fetched, or are being fetched."""
+    ``resyncing`` counts the repos that wait to be fetched, or are being fetched,
+    ``resynced`` those that were, since the start; ``sweep`` is the last one that ended."""
 
     sources: tuple[SourceState, ...]
     queue_frames: int
     queue_bytes: int
     repos: int
     resyncing: int
+    resynced: int
+    sweep: SweepState
     changes: int
     quarantined: int
     drops: dict[str, int]
@@ -95,11 +103,33 @@ class Indexer:
         self._writer = ThreadPoolExecutor(1, "write")
         prover = Prover(resolver, clock)
         turns = Turns(self._store)
-        self._processor = Processor(self._store, prover, self._provers, self._metrics, turns)
+        self._processor = Processor(
+            self._store,
+            prover,
+            self._provers,
+            self._metrics,
+            turns,
+            longest_pause=int(config.gap_seconds * 1e6),
+        )
         client = RepoClient(resolver.http, resolver, clock, config.repo_limits)
         self._resyncer = Resyncer(client, turns, self._in_writer, clock, config.resync_limits)
         self._queue = FrameQueue(max_frames=config.queue_frames, max_bytes=config.queue_bytes)
         self._subscriptions = {url: self._subscription(url, clock) for url in config.sources}
+        self._sweeper = Sweeper(
+            config.sources,
+            Lister(resolver.http, config.list_repos),
+            client,
+            turns,
+            self._resyncer,
+            self._in_writer,
+            is_connected=lambda url: self._subscriptions[url].link is Link.CONNECTED,
+            is_current=self._is_current,
+            on_done=self._processor.swept,
+            clock=clock,
+            limits=config.sweep_limits,
+        )
+        self._metrics.resyncing.set_function(lambda: self._resyncer.pending)
+        self._clock = clock
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -110,6 +140,10 @@ class Indexer:
         receivers = [asyncio.create_task(s.run()) for s in self._subscriptions.values()]
         self._resyncer.queue(s.did for s in self._store.repos() if s.wants_resync)
         receivers.append(asyncio.create_task(self._resyncer.run()))
+        if self._config.sweep:
+            if self._processor.has_gaps:
+                self._sweeper.request()
+            receivers.append(asyncio.create_task(self._sweeper.run()))
         for receiver in receivers:
             receiver.add_done_callback(self._on_receiver_done)
         try:
@@ -141,6 +175,8 @@ class Indexer:
             queue_bytes=self._queue.bytes,
             repos=self._store.repo_count,
             resyncing=self._resyncer.pending,
+            resynced=self._resyncer.synced,
+            sweep=self._sweeper.state,
             changes=self._store.change,
             quarantined=self._store.quarantined,
             drops=self._store.drops,
@@ -177,6 +213,8 @@ class Indexer:
         with self._metrics.batch_seconds.time():
             outcome: Outcome = await self._in_writer(lambda: self._processor.process(received))
         self._resyncer.queue(outcome.resync)
+        if outcome.gap:
+            self._sweeper.request()
         for url, why in outcome.halt.items():
             await self._subscriptions[url].halt(why)
         for url in outcome.slow_down:
@@ -229,6 +267,17 @@ class Indexer:
             event_time=None if position is None else position.event_time,
             seen_at=None if position is None else position.seen_at,
             halted_because=subscription.halted_because,
+        )
+
+    def _is_current(self) -> bool:
+        """Whether what the sources sent is processed, and what came last was not old."""
+        positions = [self._store.position(url) for url in self._subscriptions]
+        return self._queue.frames == 0 and all(
+            position is None
+            or position.seen_at is None
+            or self._clock() - position.seen_at > _QUIET_US
+            or position.seen_at - (position.event_time or 0) < _LATE_US
+            for position in positions
         )
 
     def _measure(self) -> None:

@@ -11,21 +11,20 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import structlog
 
-from atdata.protocol.errors import InvalidSyntax
-from atdata.protocol.syntax import parse_datetime
 from indexer import events, frames
 from indexer.batch import Batch, Position
 from indexer.decide import Origin, Profile, Proof, on_account, on_commit, on_identity, on_sync
 from indexer.drops import Drop, DropReason, InvalidEvent
+from indexer.gaps import healed, outdated, with_gap
 from indexer.metrics import Metrics
 from indexer.proofs import Evidence, Provable, Prover
 from indexer.received import Item, Passed, Received
-from indexer.rows import micros
 from indexer.store import Store
+from indexer.stream import Stream
 from indexer.turns import Turns
 from indexer.verify import VerifiedCommit
 from indexer.watermark import Watermark
@@ -39,38 +38,6 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Stream:
-    """Where one source stands. Frames of connections up to ``distrusted`` are not read."""
-
-    url: str
-    watermark: Watermark
-    last: Position
-    distrusted: int = 0
-    _noted: list[int] = field(default_factory=list)
-    _time: str | None = None
-
-    def note(self, seq: int, time: str | None, at: int) -> None:
-        """An event arrived at ``at`` (microseconds since 1970); ``time`` is the source's word."""
-        self.watermark.begin(seq)
-        self._noted.append(seq)
-        self._time = time or self._time
-        self.last = replace(self.last, seen_at=at)
-
-    def settle(self) -> None:
-        """Everything that was noted is in the batch that is written next."""
-        for seq in self._noted:
-            self.watermark.done(seq)
-        self._noted.clear()
-
-    def position(self) -> Position:
-        """The position to store."""
-        if self._time is not None:
-            self.last, self._time = replace(self.last, event_time=_micros(self._time)), None
-        self.last = replace(self.last, cursor=self.watermark.value)
-        return self.last
-
-
-@dataclass(slots=True)
 class Outcome:
     """What the sources are to be told after a run of frames, by URL."""
 
@@ -79,6 +46,8 @@ class Outcome:
     halt: dict[str, str] = field(default_factory=dict)
     resync: set[str] = field(default_factory=set)
     """DIDs of repos that have to be fetched since this run."""
+    gap: bool = False
+    """A source did not replay all that was missed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +70,17 @@ class Processor:
     """Synchronous: runs in the writer's thread. ``pool`` is for proving repos side by side."""
 
     def __init__(
-        self, store: Store, prover: Prover, pool: Executor, metrics: Metrics, turns: Turns
+        self,
+        store: Store,
+        prover: Prover,
+        pool: Executor,
+        metrics: Metrics,
+        turns: Turns,
+        longest_pause: int,
     ) -> None:
+        """``longest_pause`` between two events is no gap; in microseconds."""
         self._store, self._prover, self._pool, self._metrics = store, prover, pool, metrics
-        self._turns = turns
+        self._turns, self._longest_pause = turns, longest_pause
         self._streams: dict[str, Stream] = {}
         self._bad_frames: OrderedDict[bytes, None] = OrderedDict()
 
@@ -126,6 +102,19 @@ class Processor:
         if batch.has_effects:
             self._write(batch)
         return outcome
+
+    def swept(self, started: int, at: int) -> None:
+        """All that the sources list was compared, beginning at ``started``; both in microseconds
+        since 1970. Raises ``StoreError``."""
+        for stream in self._streams.values():
+            stream.last = healed(stream.last, started, at)
+        self.flush()
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether some source once missed events, and no sweep was made since."""
+        positions = self._store.positions
+        return any(gap.healed_at is None for position in positions for gap in position.gaps)
 
     def flush(self) -> None:
         """Write how far every source is processed. Raises ``StoreError``."""
@@ -166,12 +155,12 @@ class Processor:
         candidates: set[str] = set()
         for item in received:
             stream = self._stream(item.source)
-            passed = isinstance(item, Passed)
-            self._metrics.frames.labels(item.source).inc(item.frames if passed else 1)
+            count = item.frames if isinstance(item, Passed) else 1
+            self._metrics.frames.labels(item.source).inc(count)
             if item.connection <= stream.distrusted:
                 continue
             if isinstance(item, Passed):
-                stream.note(item.seq, item.time, item.at)
+                self._note(stream, item, item.seq, item.time, outcome)
                 self._metrics.screened.inc(item.frames)
                 self._metrics.regressed.labels(item.source).inc(item.regressed)
                 continue
@@ -181,7 +170,7 @@ class Processor:
                 batch.drop(drop, item.at, keep=False)
                 continue
             try:
-                event = self._screen(item, stream, candidates)
+                event = self._screen(item, stream, candidates, outcome)
             except InvalidEvent as error:
                 self._on_bad_frame(item, stream, error, batch, outcome)
                 continue
@@ -189,7 +178,16 @@ class Processor:
                 arrivals.append(Arrival(item, event))
         return arrivals
 
-    def _screen(self, item: Received, stream: Stream, candidates: set[str]) -> events.Event | None:
+    def _note(
+        self, stream: Stream, item: Item, seq: int, time: str | None, outcome: Outcome
+    ) -> None:
+        gap = stream.connected(item.connection, seq, time, self._longest_pause, item.at)
+        outcome.gap = outcome.gap or gap
+        stream.note(seq, time, item.at)
+
+    def _screen(
+        self, item: Received, stream: Stream, candidates: set[str], outcome: Outcome
+    ) -> events.Event | None:
         """The event, or None for one that neither mentions a collection nor belongs to a tracked
         repo (or to one that may become tracked earlier in this run)."""
         if not frames.mentions_collection(item.frame):
@@ -199,7 +197,7 @@ class Processor:
             )
             noise = peek.op == _MESSAGE and peek.t in _REPO_TYPES and not ours
             if noise and peek.seq is not None:
-                stream.note(peek.seq, peek.time, item.at)
+                self._note(stream, item, peek.seq, peek.time, outcome)
                 self._metrics.screened.inc()
                 return None
         event = frames.parse(item.frame)
@@ -208,7 +206,7 @@ class Processor:
             candidates.add(event.did)
         seq, time = getattr(event, "seq", None), getattr(event, "time", None)
         if seq is not None:
-            stream.note(seq, time, item.at)
+            self._note(stream, item, seq, time, outcome)
         return event
 
     def _on_bad_frame(
@@ -273,9 +271,7 @@ class Processor:
                 on_account(batch, event, origin)
                 self._on_moved(event, batch, outcome)
             case events.Info():
-                log.warning(
-                    "source says", source=item.source, name=event.name, message=event.message
-                )
+                self._on_info(event, item, outcome)
             case events.StreamError():
                 self._on_stream_error(event, item, batch, outcome)
             case events.Unknown():
@@ -297,6 +293,13 @@ class Processor:
         if state is not None and state.wants_resync:
             outcome.resync.add(event.did)
 
+    def _on_info(self, event: events.Info, item: Received, outcome: Outcome) -> None:
+        log.warning("source says", source=item.source, name=event.name, message=event.message)
+        if event.name == "OutdatedCursor":
+            stream = self._stream(item.source)
+            stream.last = with_gap(stream.last, outdated(stream.position(), item.at))
+            outcome.gap = True
+
     def _on_stream_error(
         self, event: events.StreamError, item: Received, batch: Batch, outcome: Outcome
     ) -> None:
@@ -307,10 +310,3 @@ class Processor:
             outcome.halt[item.source] = detail
         elif event.error == "ConsumerTooSlow":
             outcome.slow_down.add(item.source)
-
-
-def _micros(time: str) -> int | None:
-    try:
-        return micros(parse_datetime(time))
-    except InvalidSyntax:
-        return None

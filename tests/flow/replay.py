@@ -37,10 +37,15 @@ def replaying(port: int, rate: float | None = None) -> Iterator[ReplayServer]:
 
 
 def demo_is_indexed(running: Node) -> bool:
-    """Both cursors at the recording's end, and the text index level with the rows."""
+    """Both cursors at the recording's end, no repo left to fetch, and the text index level with the
+    rows."""
     last = {source.last_seq for source in Recording.open(DEMO).manifest.sources}
     status = running.get("/xrpc/ac.foundation.dataset.getIndexStatus")
     done = {source["cursor"] for source in status["sources"]}
+    if len(status["sources"]) != 2 or done != last:
+        return False
+    after = running.get("/xrpc/ac.foundation.dataset.getIndexStatus")
     return (
-        len(status["sources"]) == 2 and done == last and status["textChanges"] == status["changes"]
+        running.metric("atdata_indexer_resyncing") == 0
+        and after["textChanges"] == after["changes"] == status["changes"]
     )

@@ -20,11 +20,13 @@ KILLS = 15
 RATE = 12.0  # frames a second and source: a replay takes longer than any one life of the node
 SEED = 20260301
 
-# Everything but the times at which this index happened to see or store something.
+# Everything but the times at which this index happened to see or store something, the rev under
+# which it first saw a version of a record, and counts: a repo that was fetched before its commits
+# arrived shows them as stale, and its records under the rev of the whole.
 TABLES = {
     "sources": "* EXCLUDE (seen_at)",
     "repos": "*",
-    "records": "* EXCLUDE (indexed_at)",
+    "records": "* EXCLUDE (indexed_at, rev)",
     "datasets": "*",
     "dataset_tags": "*",
     "schemas": "*",
@@ -32,7 +34,6 @@ TABLES = {
     "lenses": "*",
     "labels": "*",
     "lens_verifications": "*",
-    "drops": "*",
 }
 
 

@@ -237,6 +237,9 @@ async def running(
         "flush_seconds": 0.05,
         "resync_backoff_seconds": 0.05,
         "resync_backoff_max_seconds": 0.2,
+        "sweep": False,
+        "sweep_per_second": 1_000.0,
+        "sweep_grace_seconds": 0.1,
     }
     options = IndexerConfig(sources=sources, db=db, plc=net.plc, dev=True, **{**settings, **config})
     connection = open_database(db)

@@ -1,0 +1,227 @@
+"""The sweep: what the sources list, and what the PDSes hold, against what we hold.
+
+Rules protected here: anything that was missed stays missed for one period at most; a source that is
+new, or that jumped over events, is listed at once; the sweep is slow on purpose and never in
+the way; what it finds is only ever a reason to fetch and verify a repo.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import structlog
+
+from atdata.protocol.errors import NetworkError, XrpcError
+from atdata.protocol.syntax import Tid
+from indexer.batch import RepoState
+from indexer.listing import Listed, Lister
+from indexer.repos import Failed, Gone, RepoClient
+from indexer.resync import InWriter, Resyncer
+from indexer.threads import in_thread
+from indexer.turns import Turns
+
+SWEEP = "sweep"
+LISTED = "listed "
+
+_FAILURES_OF_A_HOST = 2
+_REMEMBERED = 200_000
+_POLL_SECONDS = 0.1
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepLimits:
+    """Seconds between the ends of two sweeps; requests per second; seconds for the firehose to
+    bring what a PDS already tells; repos per list."""
+
+    seconds: float = 3_600.0
+    per_second: float = 10.0
+    grace: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class SweepState:
+    """The last sweep. Times are microseconds since 1970, None before the first one ended.
+
+    Repos: ``listed`` by sources, ``adopted`` because they were unknown, ``checked`` at their PDS or
+    in a list, ``differing`` from ours and so fetched, ``gone`` from their PDS, ``unreachable``.
+    """
+
+    started_at: int | None = None
+    finished_at: int | None = None
+    listed: int = 0
+    adopted: int = 0
+    checked: int = 0
+    differing: int = 0
+    gone: int = 0
+    unreachable: int = 0
+
+
+class Sweeper:
+    """Of one event loop. ``is_connected`` tells of a source whether it is followed; ``is_current``
+    whether what the sources sent is processed and not late; ``clock`` gives microseconds since
+    1970."""
+
+    def __init__(
+        self,
+        sources: Sequence[str],
+        lister: Lister,
+        client: RepoClient,
+        turns: Turns,
+        resyncer: Resyncer,
+        in_writer: InWriter,
+        *,
+        is_connected: Callable[[str], bool],
+        is_current: Callable[[], bool],
+        on_done: Callable[[int, int], None],
+        clock: Callable[[], int],
+        limits: SweepLimits | None = None,
+    ) -> None:
+        self._sources = tuple(sources)
+        self._lister, self._client = lister, client
+        self._turns, self._resyncer, self._in_writer = turns, resyncer, in_writer
+        self._is_connected, self._is_current = is_connected, is_current
+        self._on_done, self._clock = on_done, clock
+        self._limits = limits or SweepLimits()
+        self._without: OrderedDict[str, Tid | None] = OrderedDict()
+        self._wanted = asyncio.Event()
+        self._counts: Counter[str] = Counter()
+        stored = turns.meta(SWEEP)
+        self.state = SweepState() if stored is None else SweepState(**json.loads(stored))
+        """Of the last sweep that ended."""
+
+    def request(self) -> None:
+        """Sweep as soon as possible: something is known to be missed."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Until cancelled. Raises ``StoreError``."""
+        if any(self._turns.meta(LISTED + url) is None for url in self._sources):
+            self.request()
+        while True:
+            try:
+                async with asyncio.timeout(self._pause()):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+            self._wanted.clear()
+            await self._sweep()
+
+    def _pause(self) -> float:
+        if self.state.finished_at is None:
+            return 0.0
+        return max(0.0, self._limits.seconds - (self._clock() - self.state.finished_at) / 1e6)
+
+    async def _sweep(self) -> None:
+        self._counts.clear()
+        started = self._clock()
+        behind: dict[str, Tid] = {}
+        known: set[str] = set()
+        for url in self._sources:
+            await self._list(url, behind, known)
+        await self._until(self._is_current)
+        gone = await self._ask_hosts(behind, known)
+        await self._judge(behind, gone)
+        names = ("listed", "adopted", "checked", "differing", "gone", "unreachable")
+        counts = {name: self._counts[name] for name in names}
+        self.state = SweepState(started, self._clock(), **counts)
+        log.info("sweep done", **counts)
+        text = json.dumps(asdict(self.state))
+        await self._in_writer(lambda: self._turns.remember(SWEEP, text))
+        await self._in_writer(lambda: self._on_done(started, self._clock()))
+
+    # --- what the sources list ------------------------------------------------------------------
+
+    async def _list(self, url: str, behind: dict[str, Tid], known: set[str]) -> None:
+        """Adopt what ``url`` lists and we do not know; note what is ahead of us."""
+        await self._until(lambda: self._is_connected(url))
+        pages: Iterator[list[Listed]] = self._lister.pages(url)
+        try:
+            while (page := await in_thread(lambda: next(pages, None), "list")) is not None:
+                self._counts["listed"] += len(page)
+                await self._take(url, page, behind, known)
+        except (NetworkError, XrpcError) as error:
+            log.warning("source not listed", source=url, why=str(error))
+            return
+        at = str(self._clock())
+        await self._in_writer(lambda: self._turns.remember(LISTED + url, at))
+
+    async def _take(
+        self, url: str, page: list[Listed], behind: dict[str, Tid], known: set[str]
+    ) -> None:
+        origin = "http" + url.removeprefix("ws")
+        unknown = []
+        for item in page:
+            state = self._turns.repo(item.did)
+            if state is None:
+                if item.collections or await self._holds_collections(item, origin):
+                    unknown.append(item.did)
+            elif item.rev is not None and state.pds == origin:
+                known.add(item.did)
+                self._compare(state, item.rev, behind)
+        adopted = await self._in_writer(lambda: self._turns.adopt(unknown))
+        self._counts["adopted"] += len(adopted)
+        self._resyncer.queue(adopted)
+
+    async def _holds_collections(self, item: Listed, origin: str) -> bool:
+        """Whether a repo that we know nothing of is worth to be fetched. Asked once per rev."""
+        if item.did in self._without and self._without[item.did] == item.rev:
+            return False
+        await asyncio.sleep(1 / self._limits.per_second)
+        if await in_thread(lambda: self._client.holds_collections(item.did, origin), "list"):
+            return True
+        self._without[item.did] = item.rev
+        if len(self._without) > _REMEMBERED:
+            self._without.popitem(last=False)
+        return False
+
+    # --- what the PDSes hold --------------------------------------------------------------------
+
+    async def _ask_hosts(self, behind: dict[str, Tid], known: set[str]) -> dict[str, Gone]:
+        """The newest rev of every tracked repo that no list told. Those that are not served."""
+        gone: dict[str, Gone] = {}
+        failures: Counter[str] = Counter()
+        for state in self._turns.repos():
+            pds = state.pds
+            if pds is None or state.did in known or not (state.active or state.is_unserved):
+                continue
+            if failures[pds] >= _FAILURES_OF_A_HOST:
+                self._counts["unreachable"] += 1
+                continue
+            await asyncio.sleep(1 / self._limits.per_second)
+            answer = await in_thread(lambda: self._client.latest_rev(state.did, pds), "sweep")  # noqa: B023
+            if isinstance(answer, Failed):
+                failures[pds] += 1
+                self._counts["unreachable"] += 1
+            elif isinstance(answer, Gone):
+                if state.active:
+                    gone[state.did] = answer
+            else:
+                self._compare(state, answer, behind)
+        return gone
+
+    def _compare(self, state: RepoState, rev: Tid, behind: dict[str, Tid]) -> None:
+        self._counts["checked"] += 1
+        if state.is_unserved or state.rev is None or rev > state.rev:
+            behind[state.did] = rev
+
+    async def _judge(self, behind: dict[str, Tid], gone: dict[str, Gone]) -> None:
+        """What the firehose has not brought after a while was missed."""
+        if not behind and not gone:
+            return
+        await asyncio.sleep(self._limits.grace)
+        missed = await self._in_writer(lambda: self._turns.catch_up(behind))
+        self._counts["differing"] += len(missed)
+        self._resyncer.queue(missed)
+        hidden = await self._in_writer(lambda: self._turns.ask_again(gone))
+        self._counts["gone"] += len(hidden)
+        self._resyncer.queue(hidden)
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            await asyncio.sleep(_POLL_SECONDS)
