@@ -9,15 +9,19 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
+from atdata.batches import batched
 from atdata.index import DataSource
 from atdata.lens import NETWORK, Lens
-from atdata.protocol.errors import InvalidSample, UnsupportedType, quote
-from atdata.samples import DictSample, PackableSample, SampleBatch
+from atdata.protocol.errors import UnsupportedType, quote
+from atdata.reading import Skipped, read_shard
+from atdata.samples import DictSample, PackableSample, SampleBatch, fields_of, with_own_arrays
 from atdata.sources import source_of
-from atdata.tar import Limits, read_samples
+from atdata.streams import Stream, mixed, torch_stream
+from atdata.tar import Archive, Limits, split_name
+
+OnError = Literal["raise", "skip"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -29,6 +33,11 @@ class Dataset(Generic[T]):
     ``source`` is a path, URL or brace pattern, several of them, or a ``DataSource``. Without ``T``
     samples are ``DictSample``. ``metadata`` is whatever the publisher said about the dataset.
     Opening happens on iteration, and each iteration starts anew.
+
+    Arrays are read-only views of the sample's bytes, in the dtype of the annotation and of any
+    shape; with ``writable`` they are copies of their own. ``limits`` bound what a shard may hold.
+    ``on_error="skip"`` leaves out samples and shards that are not what they should be, and counts
+    them in ``skipped``; what cannot be fetched or opened is raised in any case.
     """
 
     def __init__(
@@ -37,12 +46,17 @@ class Dataset(Generic[T]):
         *,
         metadata: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
+        on_error: OnError = "raise",
+        writable: bool = False,
     ) -> None:
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"on_error is 'raise' or 'skip', not {quote(on_error)}")
         given = isinstance(source, str | os.PathLike)
         self.url: str | None = os.fspath(source) if given else None  # type: ignore[arg-type]
         self.source: DataSource = source if isinstance(source, DataSource) else source_of(source)
         self.metadata = metadata
-        self._limits = limits
+        self.skipped = Skipped()
+        self._limits, self._on_error, self._writable = limits, on_error, writable
 
     def __class_getitem__(cls, sample_type: Any) -> Any:
         if isinstance(sample_type, type):
@@ -74,7 +88,7 @@ class Dataset(Generic[T]):
         Raises ``InvalidShard``, ``InvalidSample`` and what opening a shard raises, where it comes
         to that.
         """
-        return _batched(self._samples(self.list_shards()), batch_size)
+        return self._batched(self.read(self.list_shards()), batch_size)
 
     @overload
     def shuffled(
@@ -96,29 +110,82 @@ class Dataset(Generic[T]):
         rng = random.Random(seed)  # noqa: S311 - an order, not a secret
         shards = self.list_shards()
         rng.shuffle(shards)
-        return _batched(_mixed(self._samples(shards), buffer_size, rng), batch_size)
+        return self._batched(mixed(self.read(shards), buffer_size, rng), batch_size)
 
     def as_type(self, view_type: type[U], lens: Lens[Any, U] | None = None) -> Dataset[U]:
         """The same samples seen as ``view_type``, through ``lens`` or the registered lenses.
 
         Raises ``TypeMismatch`` if no lenses lead there.
         """
-        if lens is None:
-            return _view(self, view_type, _conversion(self.sample_type, view_type))
         _decoder(view_type)
-        return _view(self, view_type, lens.get)
+        typed: Any = _View[view_type]  # type: ignore[valid-type]
+        view: Dataset[U] = typed(self, lens, view_type)
+        return view
 
-    def _samples(self, shards: Iterable[str]) -> Iterator[T]:
+    def wds(self, shards: Iterable[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Samples as WebDataset has them, for ``webdataset.DataPipeline(dataset.wds, …)``: a dict
+        of the decoded fields, with ``__key__`` (its name in the shard) and ``__url__`` (the shard).
+
+        All shards, or those given. Raises as ``ordered`` does.
+        """
+        named = self._named(self.list_shards() if shards is None else shards)
+        return (
+            {"__key__": split_name(member)[0], "__url__": shard, **fields_of(sample)}
+            for member, shard, sample in named
+        )
+
+    def torch(
+        self,
+        *,
+        batch_size: int | None = None,
+        shuffle: int = 0,
+        seed: int = 0,
+        drop_last: bool = False,
+    ) -> Stream:
+        """A ``torch.utils.data.IterableDataset`` of this, for a ``DataLoader(…, batch_size=None)``.
+
+        See ``atdata.streams.Stream`` for what comes out and how ranks and workers share the shards.
+        Raises ``MissingExtra`` without PyTorch; ``Stream(dataset, …)`` is the same without it.
+        """
+        return torch_stream(
+            self, batch_size=batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last
+        )
+
+    def read(self, shards: Iterable[str]) -> Iterator[T]:
+        """The samples of these shards alone, in this order. Raises as ``ordered`` does."""
         decode = _decoder(self.sample_type)
+        samples = self._read(shards, lambda _: decode)
+        return map(with_own_arrays, samples) if self._writable else samples
+
+    def _named(self, shards: Iterable[str]) -> Iterator[tuple[str, str, T]]:
+        """Member, shard and sample."""
+        decode = _decoder(self.sample_type)
+        own = with_own_arrays if self._writable else _same
+
+        def reader(archive: Archive) -> Callable[[memoryview], tuple[str, str, T]]:
+            return lambda data: (archive.member, archive.shard, own(decode(data)))
+
+        return self._read(shards, reader)
+
+    def _read(
+        self, shards: Iterable[str], reader: Callable[[Archive], Callable[[memoryview], U]]
+    ) -> Iterator[U]:
+        skipped = self.skipped if self._on_error == "skip" else None
         for shard in shards:
-            with self.source.open_shard(shard) as stream:
-                for packed in read_samples(stream, shard, self._limits):
-                    try:
-                        sample = decode(packed.data)
-                    except InvalidSample as error:
-                        where = (shard, packed.name, packed.offset)
-                        raise InvalidSample(error.why, *where) from error
-                    yield sample
+            yield from read_shard(self.source, shard, reader, self._limits, skipped)
+
+    def _batched(
+        self, samples: Iterator[T], size: int | None
+    ) -> Iterator[T] | Iterator[SampleBatch[T]]:
+        if size is None:
+            return samples
+        if size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {size}")
+        return self.batches(samples, size)
+
+    def batches(self, samples: Iterator[T], size: int) -> Iterator[SampleBatch[T]]:
+        """Samples that ``read`` gave, put together by ``size``; the last batch may be smaller."""
+        return batched(samples, size)
 
     def __repr__(self) -> str:
         return f"Dataset[{self.sample_type.__name__}]({self.url or self.source!r})"
@@ -127,25 +194,34 @@ class Dataset(Generic[T]):
 class _View(Dataset[T]):
     """A dataset whose samples are made from those of another."""
 
-    def __init__(self, base: Dataset[Any], convert: Callable[[Any], T]) -> None:
+    def __init__(self, base: Dataset[Any], lens: Lens[Any, T] | None, view_type: type[T]) -> None:
         super().__init__(base.source, metadata=base.metadata)
-        self.url = base.url
-        self._base, self._convert = base, convert
+        self.url, self.skipped = base.url, base.skipped
+        self._base, self._lens = base, lens
+        self._convert: Callable[[Any], T] = (
+            _conversion(base.sample_type, view_type) if lens is None else lens.get
+        )
 
-    def _samples(self, shards: Iterable[str]) -> Iterator[T]:
-        return map(self._convert, self._base._samples(shards))
+    def read(self, shards: Iterable[str]) -> Iterator[T]:
+        return map(self._convert, self._base.read(shards))
 
+    def batches(self, samples: Iterator[T], size: int) -> Iterator[SampleBatch[T]]:
+        # What a lens made may be in use elsewhere, and stays as it is.
+        return batched(samples, size, own=False)
 
-def _view(base: Dataset[Any], view_type: type[U], convert: Callable[[Any], U]) -> Dataset[U]:
-    typed: Any = _View[view_type]  # type: ignore[valid-type]
-    view: Dataset[U] = typed(base, convert)
-    return view
+    def _named(self, shards: Iterable[str]) -> Iterator[tuple[str, str, T]]:
+        named = self._base._named(shards)
+        return ((member, shard, self._convert(sample)) for member, shard, sample in named)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Registered lenses are not pickled: whoever reads the pickle has registered them too.
+        return Dataset.as_type, (self._base, self.sample_type, self._lens)
 
 
 def _decoder(sample_type: type[T]) -> Callable[[memoryview], T]:
     """How to read one sample. Raises ``UnsupportedType`` for what is no sample type."""
     if isinstance(sample_type, type) and issubclass(sample_type, PackableSample | DictSample):
-        return sample_type.from_bytes
+        return sample_type.reader()
     raise UnsupportedType(
         f"{quote(getattr(sample_type, '__name__', sample_type))} is no sample type: decorate it "
         "with @atdata.packable, or use Dataset[DictSample]"
@@ -153,7 +229,6 @@ def _decoder(sample_type: type[T]) -> Callable[[memoryview], T]:
 
 
 def _conversion(source_type: type, view_type: type) -> Callable[[Any], Any]:
-    _decoder(view_type)
     if source_type is view_type:
         return lambda sample: sample
     if issubclass(source_type, DictSample) and issubclass(view_type, PackableSample):
@@ -163,25 +238,5 @@ def _conversion(source_type: type, view_type: type) -> Callable[[Any], Any]:
     return NETWORK.find(source_type, view_type).get
 
 
-def _batched(samples: Iterator[T], size: int | None) -> Iterator[T] | Iterator[SampleBatch[T]]:
-    if size is None:
-        return samples
-    if size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {size}")
-    return _batches(samples, size)
-
-
-def _batches(samples: Iterator[T], size: int) -> Iterator[SampleBatch[T]]:
-    while batch := list(islice(samples, size)):
-        yield SampleBatch(batch)
-
-
-def _mixed(samples: Iterator[T], size: int, rng: random.Random) -> Iterator[T]:
-    """Each sample leaves the buffer when another takes its random place."""
-    buffer = list(islice(samples, size))
-    rng.shuffle(buffer)
-    for sample in samples:
-        place = rng.randrange(size)
-        buffer[place], sample = sample, buffer[place]
-        yield sample
-    yield from buffer
+def _same(sample: T) -> T:
+    return sample

@@ -180,10 +180,12 @@ def _array_codecs(hint: Any) -> tuple[Codec, Codec]:
             raise misfit("a NumPy array", value)
         return ndarray.encode(ndarray.conform(np.asarray(value), dtype))
 
+    decode_bytes = ndarray.decoder(dtype)
+
     def decode(value: Any) -> ndarray.Array:
         if type(value) is bytes:
-            value = ndarray.decode(value)
-        elif not isinstance(value, np.ndarray):
+            return decode_bytes(value)
+        if not isinstance(value, np.ndarray):
             raise misfit("an array", value)
         return ndarray.conform(value, dtype)
 

@@ -11,6 +11,7 @@ import io
 import math
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -51,7 +52,10 @@ class _Layout:
     count: int
     size: int
     order: Literal["C", "F"]
-    flat: bool  # of one dimension
+
+
+_Last = tuple[bytes, int, int, tuple[int, ...], np.dtype[Any], Literal["C", "F"]]
+"""Header, bytes in all and before the items, shape, dtype and order of the array before."""
 
 
 # --- writing -----------------------------------------------------------------------------------
@@ -85,6 +89,35 @@ def decode(data: bytes) -> Array:
     Raises ``InvalidArray`` for bytes that are neither encoding, cut short, too long, or of a dtype
     that holds objects.
     """
+    start, layout = _header(data)
+    if layout.count == 0:
+        return _empty(layout)
+    return np.ndarray(layout.shape, layout.dtype, data, start, None, layout.order)
+
+
+def decoder(dtype: np.dtype[Any] | None) -> Callable[[bytes], Array]:
+    """``decode`` and then ``conform`` to ``dtype``, for many arrays of which most are alike: where
+    header and size are those of the array before, nothing is worked out again."""
+    # In one tuple, so that another thread sees all of it or nothing.
+    last: _Last = (b"", -1, 0, (), np.dtype("u1"), "C")
+
+    def decode_like_the_last(data: bytes) -> Array:
+        nonlocal last
+        header, size, start, shape, items, order = last
+        if len(data) == size and data.startswith(header):
+            return np.ndarray(shape, items, data, start, None, order)
+        array = decode(data)
+        wanted = conform(array, dtype)
+        if wanted is array and array.size:
+            start, layout = _header(data)
+            last = data[:start], len(data), start, layout.shape, layout.dtype, layout.order
+        return wanted
+
+    return decode_like_the_last
+
+
+def _header(data: bytes) -> tuple[int, _Layout]:
+    """Where the items begin, and what they are; there are as many bytes of them as it takes."""
     if data[:8] == _NPY_1:
         start = 10 + int.from_bytes(data[8:10], "little")
         layout = _npy_layout(data[10:start])
@@ -99,10 +132,7 @@ def decode(data: bytes) -> Array:
             f"{layout.dtype} array of shape {layout.shape} needs {layout.size} bytes, "
             f"got {len(data) - start}"
         )
-    if layout.count == 0:
-        return _empty(layout)
-    array: Array = np.frombuffer(data, layout.dtype, layout.count, start)
-    return array if layout.flat else array.reshape(layout.shape, order=layout.order)
+    return start, layout
 
 
 def is_npy(data: bytes) -> bool:
@@ -171,7 +201,7 @@ def _layout(descr: str, shape: tuple[int, ...], fortran: bool = False) -> _Layou
         raise InvalidArray(f"shape {quote(shape)} is no shape")
     dtype, count = _dtype(descr), math.prod(shape)
     order: Literal["C", "F"] = "F" if fortran else "C"
-    return _Layout(dtype, shape, count, count * dtype.itemsize, order, len(shape) == 1)
+    return _Layout(dtype, shape, count, count * dtype.itemsize, order)
 
 
 def _dtype(descr: str) -> np.dtype[Any]:

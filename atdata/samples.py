@@ -16,14 +16,15 @@ import types
 import typing
 import unicodedata
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Self, TypeVar, dataclass_transform
 
 import numpy as np
 import ormsgpack
 
 from atdata import ndarray
-from atdata.fields import Codec, SampleField, misfit
+from atdata.decoding import decode_fields, reader_of, unpack
+from atdata.fields import SampleField
 from atdata.protocol.errors import DataError, InvalidArray, InvalidSample, UnsupportedType, quote
 
 KEY = "__key__"
@@ -32,17 +33,6 @@ T = TypeVar("T")
 
 
 # --- msgpack -------------------------------------------------------------------------------------
-
-
-def _unpack(data: bytes | memoryview) -> dict[str, Any]:
-    """One msgpack map with text keys. The decoder bounds nesting and checks every length."""
-    try:
-        values = ormsgpack.unpackb(data)
-    except ValueError as error:
-        raise InvalidSample(f"{len(data)} bytes are not one msgpack map: {error}") from error
-    if type(values) is not dict:
-        raise misfit("a map of fields", values)
-    return values
 
 
 def _pack(values: dict[str, Any]) -> bytes:
@@ -74,9 +64,9 @@ class _Packed:
 class PackableSample(_Packed):
     """Base of every ``@packable`` class. Compares by value, arrays included."""
 
-    # Without an annotation, so that it is no field and get_type_hints names the fields alone.
+    # Without annotations, so that they are no fields and get_type_hints names the fields alone.
     __atdata_fields__ = typing.cast("tuple[SampleField, ...]", ())
-    __atdata_decoders__ = typing.cast("tuple[tuple[str, Codec], ...]", ())
+    __atdata_init__ = typing.cast("Any", None)
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> Self:
@@ -84,46 +74,22 @@ class PackableSample(_Packed):
 
         Raises ``InvalidSample`` that names the field which is missing, unknown or does not fit.
         """
-        return cls._of(_unpack(data))
+        return cls.reader()(data)
+
+    @classmethod
+    def reader(cls) -> Callable[[bytes | memoryview], Self]:
+        """``from_bytes`` as a function that many samples are read with."""
+        reader = vars(cls).get("__atdata_reader__")
+        if reader is None:
+            # Kept with the class, each one with its own: a subclass is made in another way.
+            reader = staticmethod(reader_of(cls, cls.__atdata_fields__))
+            type.__setattr__(cls, "__atdata_reader__", reader)
+        return typing.cast("Callable[[bytes | memoryview], Self]", reader.__func__)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
         """A sample out of field values, arrays as they are or encoded. Raises ``InvalidSample``."""
-        return cls._of(data)
-
-    @classmethod
-    def _of(cls, values: Mapping[str, Any]) -> Self:
-        try:
-            decoded = {name: decode(values[name]) for name, decode in cls.__atdata_decoders__}
-        except (KeyError, DataError):
-            return cls._of_incomplete(values)
-        if len(decoded) != len(values):
-            raise cls._unknown(values)
-        return cls(**decoded)
-
-    @classmethod
-    def _of_incomplete(cls, values: Mapping[str, Any]) -> Self:
-        """The careful way: optional fields may be missing, and a misfit is named."""
-        decoded: dict[str, Any] = {}
-        for field in cls.__atdata_fields__:
-            if field.name in values:
-                try:
-                    decoded[field.name] = field.decode(values[field.name])
-                except DataError as error:
-                    raise InvalidSample(f"{cls.__name__}.{field.name}: {error}") from error
-        if len(decoded) != len(values):
-            raise cls._unknown(values)
-        for field in cls.__atdata_fields__:
-            if field.name not in values and not field.has_default:
-                if not field.optional:
-                    raise InvalidSample(f"{cls.__name__}.{field.name}: is missing")
-                decoded[field.name] = None
-        return cls(**decoded)
-
-    @classmethod
-    def _unknown(cls, values: Mapping[str, Any]) -> InvalidSample:
-        unknown = sorted(values.keys() - {field.name for field in cls.__atdata_fields__})
-        return InvalidSample(f"{cls.__name__} has no field {quote(', '.join(unknown))}")
+        return cls(**decode_fields(cls, cls.__atdata_fields__, data))
 
     @property
     def packed(self) -> bytes:
@@ -210,11 +176,14 @@ def as_packable(cls: type[T], hints: Mapping[str, Any]) -> type[T]:
     for name, hint in hints.items():
         if typing.get_origin(hint) is not typing.ClassVar:
             check_field_name(name)
+    init: Any = None
     own = inspect.get_annotations(cls)
     cls.__annotations__ = {name: hints[name] for name in own}  # resolved, for whoever asks later
     if "__dataclass_fields__" not in vars(cls):
         _keyword_only_before_required(cls)
+        generates = "__init__" not in vars(cls)
         cls = dataclasses.dataclass(eq=False, repr=False)(cls)
+        init = cls.__init__ if generates else None  # which does nothing but store the fields
     sample: Any = cls
     if not issubclass(cls, PackableSample):
         about = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
@@ -225,7 +194,7 @@ def as_packable(cls: type[T], hints: Mapping[str, Any]) -> type[T]:
         SampleField.of(field.name, hints[field.name], _has_default(field))
         for field in dataclasses.fields(sample)
     )
-    sample.__atdata_decoders__ = tuple((f.name, f.decode) for f in sample.__atdata_fields__)
+    sample.__atdata_init__ = init
     if not sample.__atdata_fields__:
         raise UnsupportedType(f"{cls.__name__} has no fields")
     return typing.cast("type[T]", sample)
@@ -277,7 +246,12 @@ class DictSample(_Packed, Mapping[str, Any]):
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> Self:
         """A sample out of one msgpack map. Raises ``InvalidSample``."""
-        return cls({name: _shown(value) for name, value in _unpack(data).items()})
+        return cls({name: _shown(value) for name, value in unpack(data).items()})
+
+    @classmethod
+    def reader(cls) -> Callable[[bytes | memoryview], Self]:
+        """``from_bytes`` as a function that many samples are read with."""
+        return cls.from_bytes
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
@@ -331,6 +305,30 @@ def _stored(value: Any) -> Any:
     return [_stored(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def fields_of(sample: Any) -> dict[str, Any]:
+    """The fields of a sample of any kind, in order."""
+    if isinstance(sample, PackableSample):
+        return {field.name: getattr(sample, field.name) for field in sample.__atdata_fields__}
+    return dict(sample)
+
+
+def with_own_arrays(sample: T) -> T:
+    """The same sample; arrays that show its bytes have become copies, which can be written to."""
+    for name, value in fields_of(sample).items():
+        copy = _own(value)
+        if copy is not value and isinstance(sample, DictSample):
+            sample._values[name] = copy
+        elif copy is not value:
+            object.__setattr__(sample, name, copy)
+    return sample
+
+
+def _own(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value if value.flags.writeable else value.copy()
+    return [_own(item) for item in value] if type(value) is list else value
+
+
 # --- batches -------------------------------------------------------------------------------------
 
 
@@ -341,9 +339,10 @@ class SampleBatch(Generic[T]):
     dtype, and otherwise a list of n values. ``batch["features"]`` is the same.
     """
 
-    def __init__(self, samples: Sequence[T]) -> None:
+    def __init__(self, samples: Sequence[T], columns: Mapping[str, Any] | None = None) -> None:
+        """``columns`` are fields that have been put together already."""
         self.samples: list[T] = list(samples)
-        self._columns: dict[str, Any] = {}
+        self._columns: dict[str, Any] = dict(columns or {})
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -375,4 +374,6 @@ def _column(values: list[Any]) -> Any:
             return values
         if value.shape != first.shape or value.dtype != first.dtype:
             return values
-    return np.stack(values)
+    if not first.ndim:
+        return np.stack(values)
+    return np.concatenate(values).reshape(len(values), *first.shape)  # as np.stack, but faster

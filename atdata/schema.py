@@ -8,6 +8,7 @@ Source: the specification's table "Supported Field Types".
 
 from __future__ import annotations
 
+import copyreg
 import re
 import typing
 from collections.abc import Mapping, Sequence
@@ -138,7 +139,19 @@ def _type_of(name: str, fields: tuple[Field, ...]) -> type[Any]:
         if field.optional:
             namespace[field.name] = None
     namespace |= {"__annotations__": hints, "__reduce__": _reduce_to(name, fields)}
-    return as_packable(type(class_name, (PackableSample,), namespace), hints)
+    namespace["__atdata_schema__"] = (name, fields)
+    return as_packable(_FromSchema(class_name, (PackableSample,), namespace), hints)
+
+
+class _FromSchema(type):
+    """Of types that no module holds: they are pickled (to worker processes) as their schema."""
+
+
+def _reduce_type(made: Any) -> tuple[Any, ...]:
+    return _type_of, made.__atdata_schema__
+
+
+copyreg.pickle(_FromSchema, _reduce_type)
 
 
 def _class_name(name: str) -> str:

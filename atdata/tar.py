@@ -9,25 +9,23 @@ that the extension is everything after the first dot of the base name.
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple, NoReturn
 
 from atdata.protocol.errors import InvalidShard, quote
+from atdata.tar_window import CHUNK, Window
 
 BLOCK = 512
-CHUNK = 1 << 20
-GZIP_MAGIC = b"\x1f\x8b"
 SAMPLE_EXTENSION = "msgpack"
 
 _ZEROS = bytes(BLOCK)
-_HEADER = struct.Struct("100s 24x 12s 12x 8s c 355x")  # name, size, checksum, type
+# Name · mode, owner, size, time · checksum · type and all that follows it.
+_HEADER = struct.Struct("100s 48s 8s 356s")
 _ADLER_MODULUS = 65_521
 
 _REGULAR = frozenset({b"0", b"\0", b"7"})
@@ -37,6 +35,8 @@ _PAX = frozenset({b"x", b"X"})  # X: the same, from Solaris
 _PAX_TIME = re.compile(rb"\d{1,3} [acm]time=[\d.]{1,40}\n")
 _LONG_NAME, _SPARSE = b"L", b"S"
 _FOR_THE_NEXT = frozenset({b"g", b"K"})  # extension headers that say nothing about data
+_SAMPLE = SAMPLE_EXTENSION.encode()
+_SLASH = ord("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,33 +57,21 @@ class Member(NamedTuple):
     offset: int
 
 
-# --- samples -------------------------------------------------------------------------------------
+def read_members(stream: IO[bytes], shard: str, limits: Limits | None = None) -> Iterator[Member]:
+    """Every regular file, in the archive's order; ``shard`` names the stream in errors.
+
+    ``Member.data`` is a read-only view that stays valid; holding it holds the ``CHUNK`` bytes
+    around it. Links, devices and directories are passed over. Raises ``InvalidShard``.
+    """
+    archive = Archive(stream, shard, limits, keep=True)
+    return (Member(archive.member, data, archive.offset) for data in archive.files())
 
 
 def read_samples(stream: IO[bytes], shard: str, limits: Limits | None = None) -> Iterator[Member]:
-    """The ``.msgpack`` member of every key, in the archive's order.
-
-    Members of one key stand next to each other; those with other extensions are passed over. Raises
-    ``InvalidShard`` if a key has no ``.msgpack`` member or two.
-    """
-    current, found, last = "", True, None
-    for member in read_members(stream, shard, limits):
-        key, extension = split_name(member.name)
-        if not extension:
-            continue
-        if key != current:
-            if not found:
-                break
-            current, found = key, False
-        last = member
-        if extension == SAMPLE_EXTENSION:
-            if found:
-                raise InvalidShard(shard, "a second sample of this key", member.name, member.offset)
-            found = True
-            yield member
-    if not found and last is not None:
-        why = f"its key has no .{SAMPLE_EXTENSION} member"
-        raise InvalidShard(shard, why, last.name, last.offset)
+    """The ``.msgpack`` member of every key, as ``Archive.samples`` has it, in views that stay
+    valid. Raises ``InvalidShard``."""
+    archive = Archive(stream, shard, limits, keep=True)
+    return (Member(archive.member, data, archive.offset) for data in archive.samples())
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -93,91 +81,197 @@ def split_name(name: str) -> tuple[str, str]:
     return (folder + slash + stem, extension.lower()) if stem else (name, "")
 
 
-# --- members -------------------------------------------------------------------------------------
+class _File(NamedTuple):
+    """A header of a regular file. ``sum`` is its checksum without the bytes of the name, of which
+    ``plain`` says that they are the whole name."""
+
+    size: int
+    sum: int
+    plain: bool
 
 
-def read_members(stream: IO[bytes], shard: str, limits: Limits | None = None) -> Iterator[Member]:
-    """Every regular file, in the archive's order; ``shard`` names the stream in errors.
+class Archive:
+    """One walk over one archive. ``files`` and ``samples`` hand out the data of one member after
+    the other; ``member`` and ``offset`` say which one, for as long as it is the last one.
 
-    ``Member.data`` is a read-only view that stays valid; holding it holds the ``CHUNK`` bytes
-    around it. Links, devices and directories are passed over. Raises ``InvalidShard``.
+    Unless ``keep``, data is valid only until the next is asked for: the memory is used again, so
+    that a shard of any size is read through one window that fits into a processor's cache.
     """
-    return _Reader(stream, shard, limits or Limits()).members()
 
+    def __init__(
+        self, stream: IO[bytes], shard: str, limits: Limits | None = None, *, keep: bool = False
+    ) -> None:
+        self.shard = shard
+        self.offset = 0  # of the last header of a regular file, in the archive
+        self._limits = limits or Limits()
+        self._file = b""  # the name of the regular file whose data is at hand
+        self._name: bytes | None = None  # said by an extension header, about the next member
+        self._size: int | None = None  # the same
+        self._said = False  # whether there is any of these two
+        self._time: bytes | bytearray = b""  # a pax header whose body was a time, and nothing else
+        self._time_size = 0
+        self._ended = False
+        self._window = Window(stream, self._limits.shard_bytes, self._fail, keep=keep)
 
-class _Reader:
-    """One walk over one archive: a window of its bytes, and where in it the walk is."""
+    @property
+    def member(self) -> str:
+        """The name of the file whose data was handed out last."""
+        return _text(self._file)
 
-    def __init__(self, stream: IO[bytes], shard: str, limits: Limits) -> None:
-        self._shard = shard
-        self._limits = limits
-        self._member: str | None = None  # whose data is being read
-        self._name: str | None = None  # said by an extension header, about the next member
-        self._size: int | None = None
-        self._base = 0  # of the window, in the archive
-        self._at = 0  # in the window
-        self._window, self._read = _opened(stream)
-        self._view = memoryview(self._window)
+    def samples(
+        self, refuse: Callable[[InvalidShard], object] | None = None
+    ) -> Iterator[memoryview]:
+        """The data of the ``.msgpack`` member of every key, in the archive's order.
 
-    def members(self) -> Iterator[Member]:
-        count = 0
+        Members of one key stand next to each other; those with other extensions are passed over. A
+        key that has no ``.msgpack`` member or two is an ``InvalidShard``, which is raised, or given
+        to ``refuse``: then what follows can still be read.
+        """
+        refuse = refuse or _raise
+        current, found = b"", True
+        without = InvalidShard(self.shard, "")
+        for data in self.files():
+            name = self._file
+            # Nearly every name is plain: a key, one dot, the extension.
+            key, _, extension = name.partition(b".")
+            if extension != _SAMPLE or not key or key[-1] == _SLASH:
+                key, extension = _split(name)
+                if not extension:
+                    continue
+            if key != current:
+                if not found:
+                    refuse(without)
+                current, found = key, False
+            if extension == _SAMPLE:
+                if found:
+                    refuse(self._error("a second sample of this key", self.offset))
+                    continue
+                found = True
+                yield data
+            elif not found:
+                why = f"its key has no .{SAMPLE_EXTENSION} member"
+                without = self._error(why, self.offset, name)
+        if not found:
+            refuse(without)
+
+    def files(self) -> Iterator[memoryview]:
+        """The data of every regular file, in the archive's order. Raises ``InvalidShard``."""
+        window, limits, count = self._window, self._limits, 0
+        unpack, adler32 = _HEADER.unpack_from, zlib.adler32
+        last_middle = last_rest = b""
+        last_size = last_sum = 0
         while True:
-            if self._at + BLOCK > len(self._window):
-                self._refill(BLOCK)
-            at, offset = self._at, self._base + self._at
-            header = self._window[at : at + BLOCK]
-            name, size_field, checksum, kind = _HEADER.unpack(header)
-            if zlib.adler32(header) & 0xFFFF != _expected_adler(checksum):
-                if header == _ZEROS:
-                    return self._finish()
-                raise self._error("header checksum is wrong", offset)
-            self._at = at + BLOCK
-            size = _number(size_field)
-            if size is None:
-                raise self._error(f"size {quote(size_field)} is not octal", offset)
-            if kind not in _REGULAR:
-                self._pass_over(kind, size, offset)
-                continue
+            at = window.at
+            begin = at + BLOCK
+            if begin > window.end:
+                window.refill(BLOCK)
+                at, begin = 0, BLOCK
+            name, middle, checksum, rest = unpack(window.buffer, at)
+            if (
+                rest == last_rest
+                and middle == last_middle
+                and _number(checksum) == last_sum + (adler32(name) & 0xFFFF)
+            ):  # the header before but for its name, and so is its checksum
+                self._file, size = name.partition(b"\0")[0], last_size
+            else:
+                found = self._header(at)
+                if found is None:
+                    if self._ended:
+                        return
+                    continue
+                size = found.size
+                if found.plain:
+                    last_middle, last_rest = middle, rest
+                    last_size, last_sum = size, found.sum
+            window.at, self.offset = begin, window.base + at
+            if self._said:
+                size = self._what_was_said(size)
             count += 1
-            if count > self._limits.members:
-                raise self._error(f"more than {self._limits.members} members", offset)
-            self._member = self._name or _full_name(name, header)
-            data = self._data(size if self._size is None else self._size, offset)
+            if count > limits.members:
+                self._fail(f"more than {limits.members} members", self.offset)
+            end = begin + size
+            if end + BLOCK > window.end or size > limits.member_bytes:
+                data = self._data(size, self.offset)
+            else:
+                data = window.view[begin:end]
+                window.at = end + (-size & 511)
             # Before POSIX, a directory was a regular file whose name ends in a slash.
-            if self._member[-1:] != "/":
-                yield Member(self._member, data, offset)
-            self._member = self._name = self._size = None
+            if not self._file.endswith(b"/"):
+                yield data
+            self._file = b""
+
+    def _header(self, at: int) -> _File | None:
+        """The header at ``at`` in the window, checked: a regular file, or None for everything else,
+        which has then been dealt with."""
+        window, begin, offset = self._window, at + BLOCK, self._window.base + at
+        header = window.buffer[at:begin]
+        if header == self._time and self._passes_time(begin, self._time_size):
+            return None
+        name, middle, checksum, rest = _HEADER.unpack(header)
+        if zlib.adler32(header) & 0xFFFF != _expected_adler(checksum):
+            if header == _ZEROS:
+                self._finish()
+                return None
+            self._fail("header checksum is wrong", offset)
+        size, said = _number(middle[24:36]), _number(checksum)
+        if size is None or said is None:
+            self._fail(f"size {quote(middle[24:36])} is not octal", offset)
+        kind, prefix = rest[:1], rest[189]
+        if kind in _REGULAR:
+            self._file = _with_prefix(name, rest) if prefix else name.partition(b"\0")[0]
+            return _File(size, said - (zlib.adler32(name) & 0xFFFF), not prefix)
+        if kind in _PAX and self._passes_time(begin, size):
+            self._time, self._time_size = header, size
+        else:
+            window.at = begin
+            self._pass_over(kind, size, offset)
+        return None
+
+    def _passes_time(self, begin: int, size: int) -> bool:
+        """Past the body of a pax header that holds a time and nothing else."""
+        window, end = self._window, begin + size
+        if end + BLOCK > window.end or not _PAX_TIME.fullmatch(window.buffer, begin, end):
+            return False
+        window.at = end + (-size & 511)
+        return True
+
+    def _what_was_said(self, size: int) -> int:
+        """What extension headers say about the member at hand goes before its own header."""
+        self._file = self._name or self._file
+        size = size if self._size is None else self._size
+        self._forget()
+        return size
+
+    def _forget(self) -> None:
+        self._name = self._size = None
+        self._said = False
 
     def _pass_over(self, kind: bytes, size: int, offset: int) -> None:
         """A header that is no regular file: it says something about the next one, or is skipped."""
         if kind in _PAX:
             self._pax(self._extension(size, offset), offset)
         elif kind == _LONG_NAME:
-            self._name = _text(self._extension(size, offset))
+            self._name = self._extension(size, offset).partition(b"\0")[0]
+            self._said = True
         elif kind == _SPARSE:
-            raise self._error("sparse members are not read", offset)
+            self._fail("sparse members are not read", offset)
         elif kind in _FOR_THE_NEXT:
             self._extension(size, offset)
         else:
             if kind not in _WITHOUT_DATA:
                 self._skip(size if self._size is None else self._size, offset)
-            self._name = self._size = None
+            self._forget()
 
     def _data(self, size: int, offset: int) -> memoryview:
         """The next ``size`` bytes; the padding after them is passed over."""
         if size > self._limits.member_bytes:
             limit = self._limits.member_bytes
-            raise self._error(f"{size} bytes, more than the {limit} allowed", offset)
-        padded = size + -size % BLOCK
-        if self._at + padded > len(self._window):
-            self._refill(padded)
-        at = self._at
-        self._at = at + padded
-        return self._view[at : at + size]
+            self._fail(f"{size} bytes, more than the {limit} allowed", offset)
+        return self._window.take(size, size + (-size & 511))
 
     def _extension(self, size: int, offset: int) -> bytes:
         if size > self._limits.header_bytes:
-            raise self._error(f"extension header of {size} bytes", offset)
+            self._fail(f"extension header of {size} bytes", offset)
         return bytes(self._data(size, offset))
 
     def _pax(self, body: bytes, offset: int) -> None:
@@ -188,72 +282,49 @@ class _Reader:
             length, _, _ = body.partition(b" ")
             end = int(length) if length.isdigit() and len(length) < 8 else 0
             if not len(length) + 1 < end <= len(body) or body[end - 1 : end] != b"\n":
-                raise self._error(f"pax record {quote(body[:40])} is malformed", offset)
+                self._fail(f"pax record {quote(body[:40])} is malformed", offset)
             key, _, value = body[len(length) + 1 : end - 1].partition(b"=")
             if key == b"path":
-                self._name = _text(value)
+                self._name, self._said = value.partition(b"\0")[0], True
             elif key == b"size":
                 if not value.isdigit() or len(value) > 20:
-                    raise self._error(f"pax size {quote(value)} is not a number", offset)
-                self._size = int(value)
+                    self._fail(f"pax size {quote(value)} is not a number", offset)
+                self._size, self._said = int(value), True
             elif key.startswith(b"GNU.sparse."):
-                raise self._error("sparse members are not read", offset)
+                self._fail("sparse members are not read", offset)
             body = body[end:]
-
-    # --- the window ---
-
-    def _refill(self, size: int) -> None:
-        """A new window that begins at the present place and holds at least ``size`` bytes."""
-        parts = [self._window[self._at :]]
-        have = len(parts[0])
-        self._base += self._at
-        self._window, self._view, self._at = b"", memoryview(b""), 0
-        if self._base + size > self._limits.shard_bytes:
-            raise self._error(f"more than {self._limits.shard_bytes} bytes", self._base)
-        while have < size:
-            # Bounded, so that a member which only claims to be large allocates nothing.
-            part = self._more(min(max(size - have, CHUNK), 16 * CHUNK))
-            if not part:
-                raise self._error(f"cut short: {size} bytes expected here, {have} left", self._base)
-            parts.append(part)
-            have += len(part)
-        self._window = b"".join(parts)
-        self._view = memoryview(self._window)
 
     def _skip(self, size: int, offset: int) -> None:
         if size > self._limits.shard_bytes:
-            raise self._error(f"member of {size} bytes", offset)
-        left = size + -size % BLOCK
+            self._fail(f"member of {size} bytes", offset)
+        left = size + (-size & 511)
         while left > 0:
             step = min(left, CHUNK)
-            self._data(step, offset)
+            self._window.take(step, step)
             left -= step
-
-    def _more(self, size: int) -> bytes:
-        try:
-            return self._read(size)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise self._error(f"broken gzip: {error}", self._base + self._at) from error
 
     def _finish(self) -> None:
         """The end is two zero blocks, and zeros from there to the end of the stream."""
-        offset = self._base + self._at
-        if self._name is not None or self._size is not None:
-            raise self._error("an extension header without its member", offset)
-        if self._data(2 * BLOCK, offset) != 2 * _ZEROS:
-            raise self._error("a single zero block inside the archive", offset)
-        rest = self._window[self._at :]
-        self._base += self._at
-        while rest:
-            if rest.strip(b"\0"):
-                raise self._error("data after the end of the archive", offset)
-            self._base += len(rest)
-            if self._base > self._limits.shard_bytes:
-                raise self._error(f"more than {self._limits.shard_bytes} bytes", offset)
-            rest = self._more(CHUNK)
+        offset = self._window.base + self._window.at
+        self._ended = True
+        if self._said:
+            self._fail("an extension header without its member", offset)
+        if self._window.take(2 * BLOCK, 2 * BLOCK) != 2 * _ZEROS:
+            self._fail("a single zero block inside the archive", offset)
+        for rest in self._window.rest():
+            if bytes(rest).strip(b"\0"):
+                self._fail("data after the end of the archive", offset)
 
-    def _error(self, why: str, offset: int) -> InvalidShard:
-        return InvalidShard(self._shard, why, self._member, offset)
+    def _error(self, why: str, offset: int, name: bytes | None = None) -> InvalidShard:
+        name = name or self._file
+        return InvalidShard(self.shard, why, _text(name) if name else None, offset)
+
+    def _fail(self, why: str, offset: int) -> NoReturn:
+        raise self._error(why, offset)
+
+
+def _raise(error: InvalidShard) -> NoReturn:
+    raise error
 
 
 @lru_cache(maxsize=1024)
@@ -277,37 +348,18 @@ def _expected_adler(checksum: bytes) -> int | None:
     return None if said is None else (1 + said - 8 * 0x20 + sum(checksum)) % _ADLER_MODULUS
 
 
-def _full_name(name: bytes, header: bytes) -> str:
+def _with_prefix(name: bytes, rest: bytes) -> bytes:
     """In POSIX ustar (not in GNU tar) a long name is split at a slash."""
-    if header[345] and header[257:263] == b"ustar\0":
-        return _text(header[345:500]) + "/" + _text(name)
-    return _text(name)
+    last = name.partition(b"\0")[0]
+    if rest[101:107] == b"ustar\0":
+        return rest[189:344].partition(b"\0")[0] + b"/" + last
+    return last
+
+
+def _split(name: bytes) -> tuple[bytes, bytes]:
+    key, extension = split_name(_text(name))
+    return key.encode("utf-8", "surrogateescape"), extension.encode("utf-8", "surrogateescape")
 
 
 def _text(raw: bytes) -> str:
-    return raw.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-
-
-def _opened(stream: IO[bytes]) -> tuple[bytes, Callable[[int], bytes]]:
-    """The first bytes of the tar, and how to read on; through gzip if it begins like gzip."""
-    first = stream.read(CHUNK)
-    if first[: len(GZIP_MAGIC)] != GZIP_MAGIC:
-        return first, stream.read
-    unread = io.BufferedReader(_Rejoined(first, stream), CHUNK)
-    return b"", gzip.GzipFile(fileobj=unread).read
-
-
-class _Rejoined(io.RawIOBase):
-    """A stream with the bytes that were read from it put back in front."""
-
-    def __init__(self, first: bytes, rest: IO[bytes]) -> None:
-        self._first, self._rest = first, rest
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        part = self._first[: len(buffer)] or self._rest.read(len(buffer))
-        self._first = self._first[len(buffer) :]
-        buffer[: len(part)] = part
-        return len(part)
+    return raw.decode("utf-8", "surrogateescape")

@@ -1,0 +1,70 @@
+"""Batches put together while their samples are read.
+
+Rule: the items of an array are copied once, from where they were unpacked to their place in the
+batch. Large arrays go there at once, while they are in the processor's cache, and the sample then
+shows its row of the batch; small ones go there together, when somebody asks for the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+
+from atdata.samples import PackableSample, SampleBatch
+
+LARGE = 1 << 14  # bytes of an array
+MAX_ROWS = 1 << 28  # bytes set aside for a field before its samples are there
+
+T = TypeVar("T")
+
+
+def batched(samples: Iterator[T], size: int, *, own: bool = True) -> Iterator[SampleBatch[T]]:
+    """Batches of ``size`` samples, the last one smaller. If the samples are our ``own``, their
+    large arrays become read-only rows of the batch."""
+    for first in samples:
+        rows = _rows_for(first, size) if own else []
+        batch = [first]
+        for sample in islice(samples, size - 1):
+            for row in rows:
+                row.take(sample, len(batch))
+            batch.append(sample)
+        yield SampleBatch(batch, {row.name: row.array[: len(batch)] for row in rows if row.whole})
+
+
+class _Rows:
+    """The place of one field's arrays in a batch; ``whole`` until one comes that does not fit."""
+
+    def __init__(self, name: str, like: np.ndarray[Any, Any], size: int) -> None:
+        self.name, self.whole = name, True
+        self.array = np.empty((size, *like.shape), like.dtype)
+        self._shape, self._dtype = like.shape, like.dtype
+
+    def take(self, sample: Any, number: int) -> None:
+        values = sample.__dict__
+        value = values.get(self.name)
+        like = isinstance(value, np.ndarray) and value.dtype == self._dtype
+        if not like or value.shape != self._shape:
+            self.whole = False
+        elif self.whole:
+            row = self.array[number]
+            row[...] = value
+            row.flags.writeable = False
+            values[self.name] = row
+
+
+def _rows_for(first: object, size: int) -> list[_Rows]:
+    if not isinstance(first, PackableSample) or not hasattr(first, "__dict__") or size < 2:
+        return []
+    rows = [
+        _Rows(name, value, size)
+        for name, value in first.__dict__.items()
+        if isinstance(value, np.ndarray)
+        and value.nbytes >= LARGE
+        and value.nbytes * size <= MAX_ROWS
+    ]
+    for row in rows:
+        row.take(first, 0)
+    return rows
