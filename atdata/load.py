@@ -163,7 +163,7 @@ def _published_lenses(schema: str, sample_type: type, api: str | None) -> str:
     except (NetworkError, XrpcError, ProtocolError):
         return ""  # the mismatch is the news, not that the index is away
     if path:
-        named = ", then ".join(f"{quote(lens.name)} ({lens.uri})" for lens in path)
+        named = ", then ".join(f"{quote(lens.name)} ({_shown(lens.uri)})" for lens in path)
         trusted = ", ".join(map(how_to_trust, path))
         return (
             f". Published lenses lead to it: {named}. To run their authors' code, look at it and "
@@ -171,8 +171,13 @@ def _published_lenses(schema: str, sample_type: type, api: str | None) -> str:
         )
     if not others:
         return ". The index knows no lens from this schema"
-    named = ", ".join(f"{quote(lens.name)} to {lens.target_schema}" for lens in others)
+    named = ", ".join(f"{quote(lens.name)} to {_shown(lens.target_schema)}" for lens in others)
     return f". Lenses from this schema: {named}"
+
+
+def _shown(uri: str) -> str:
+    """What the index calls an AT URI, without anything that a terminal would act on."""
+    return quote(uri, 600).strip("'\"")
 
 
 # --- lenses that the caller names ----------------------------------------------------------------

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import atdata
+from atdata import settings as settings_module
 from atdata.download import pull
+from atdata.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,9 +27,11 @@ class Puller:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def start(self, host: str, uri: str, library: Path, workers: int) -> int:
+    def start(self, host: str, uri: str, library: Path, workers: int, api: bool = True) -> int:
+        """``host`` is the directory and, unless ``api`` is false, the index."""
         assert self._process.stdin is not None
-        job = {"host": host, "uri": uri, "library": str(library), "workers": workers}
+        job = {"plc": host, "uri": uri, "library": str(library), "workers": workers}
+        job |= {"api": host} if api else {}
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         return self._number()
@@ -68,8 +71,9 @@ def main() -> None:
 
 
 def _pull(job: dict[str, str]) -> int:
-    host = job["host"]
-    atdata.configure(api=host, plc=host, dev=True, library=job["library"])
+    library = Path(job["library"])
+    api = job.get("api")
+    settings_module._Holder.current = Settings(api=api, plc=job["plc"], dev=True, library=library)
     try:
         pull(job["uri"], workers=int(job["workers"]))
     except BaseException:  # noqa: BLE001 - the root of a process
