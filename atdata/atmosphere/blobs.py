@@ -37,6 +37,11 @@ class PDSBlobStore:
         self._client = client
         self._uploaded: dict[str, Uploaded] = {}
 
+    @property
+    def did(self) -> str:
+        """The account whose blobs these are. Raises ``NotLoggedIn``."""
+        return self._client.did
+
     def write_shards(
         self,
         dataset: Dataset[Any],

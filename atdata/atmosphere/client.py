@@ -8,11 +8,10 @@ choice and reached as given; every other host goes through the guarded client.
 from __future__ import annotations
 
 import io
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 from urllib.parse import urlencode
@@ -38,17 +37,15 @@ from atdata.atmosphere.sdk import (
     refresh,
 )
 from atdata.atmosphere.uploads import HashedChunks
-from atdata.protocol import cbor
+from atdata.atmosphere.wire import RecordRef, as_json, stored_blob, written_record
 from atdata.protocol.cid import RAW, Cid
 from atdata.protocol.errors import (
     CidMismatch,
     IdentityNotFound,
     IdentityUnavailable,
-    InvalidRecord,
     InvalidSyntax,
     NotFound,
     NotLoggedIn,
-    ProtocolError,
     XrpcError,
 )
 from atdata.protocol.records import BlobShard
@@ -60,17 +57,6 @@ TOO_LARGE = 413
 RAW_SHA_256 = bytes((1, RAW, 0x12, 0x20))  # how the CID of a blob begins
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class RecordRef:
-    """A record at one moment: where it is, and the CID of what it says. Its text is the URI."""
-
-    uri: str
-    cid: str
-
-    def __str__(self) -> str:
-        return self.uri
 
 
 class AtmosphereClient:
@@ -221,14 +207,14 @@ class AtmosphereClient:
         request["record"] = {"$type": collection, **body}
         if rkey is not None:
             request["rkey"] = rkey
-        return _ref(self.call("com.atproto.repo.createRecord", request))
+        return written_record(self.call("com.atproto.repo.createRecord", request))
 
     def put_record(self, uri: str | AtUri, body: Mapping[str, Any]) -> RecordRef:
         """Write the record at ``uri``, new or in place of the one that is there."""
         at = self._own(uri)
         record = {"$type": at.collection, **body}
         request = {"repo": self.did, "collection": at.collection, "rkey": at.rkey, "record": record}
-        return _ref(self.call("com.atproto.repo.putRecord", request, repeatable=True))
+        return written_record(self.call("com.atproto.repo.putRecord", request, repeatable=True))
 
     def delete_record(self, uri: str | AtUri) -> None:
         """Remove a record; none being there is no error."""
@@ -324,7 +310,7 @@ class AtmosphereClient:
             why = f"{error.message}: this PDS takes no blob of {size} bytes; see maxsize"
             raise XrpcError(error.status, error.error, why) from error
         sent = Cid.from_bytes(RAW_SHA_256 + chunks.digest())
-        return _uploaded(answer, sent, size)
+        return stored_blob(answer, sent, size)
 
     def get_blob(self, did: str, cid: str, *, max_bytes: int = MAX_ANSWER) -> bytes:
         """A whole blob in memory, checked against its CID; for shards use ``BlobSource``."""
@@ -345,12 +331,6 @@ class AtmosphereClient:
         return blob_url(self.pds if self._is_own(did) else pds_of(did), did, cid)
 
 
-def as_json(body: Mapping[str, Any]) -> bytes:
-    """A record or request as JSON in its shortest form: a PDS bounds the bytes of a request."""
-    json_body = cbor.to_json(body)
-    return json.dumps(json_body, ensure_ascii=False, separators=(",", ":")).encode()
-
-
 def _is_session(text: str) -> bool:
     try:
         session = Session.decode(text)
@@ -363,32 +343,3 @@ def _is_session(text: str) -> bool:
 
 def _tokens(session: Any) -> tuple[str, ...]:
     return (session.access_jwt, session.refresh_jwt) if session else ()
-
-
-def _ref(answer: Any) -> RecordRef:
-    uri, cid = _parsed(AtUri.parse, answer, "uri"), _parsed(Cid.parse, answer, "cid")
-    if uri is None or cid is None:
-        raise InvalidRecord("/uri", "the PDS did not say where it wrote the record")
-    return RecordRef(str(uri), str(cid))
-
-
-def _uploaded(answer: Any, sent: Cid, size: int) -> BlobShard:
-    blob = answer.get("blob") if isinstance(answer, Mapping) else None
-    ref = blob.get("ref") if isinstance(blob, Mapping) else None
-    stored = _parsed(Cid.parse, ref, "$link")
-    mime_type = blob.get("mimeType") if isinstance(blob, Mapping) else None
-    if stored is None or not isinstance(mime_type, str):
-        raise InvalidRecord("/blob", "the PDS did not say what it stored")
-    if stored != sent:
-        raise CidMismatch(str(sent), str(stored), "uploaded blob")
-    return BlobShard(sent, size, mime_type)
-
-
-def _parsed(parse: Callable[[str], T], answer: Any, name: str) -> T | None:
-    """A member of an answer, None if it is not what it should be. Its text is quoted nowhere: a
-    host may answer with what it was sent."""
-    text = answer.get(name) if isinstance(answer, Mapping) else None
-    try:
-        return parse(text) if isinstance(text, str) else None
-    except ProtocolError:
-        return None

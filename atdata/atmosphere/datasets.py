@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from atdata.atmosphere.blobs import is_view
-from atdata.atmosphere.client import AtmosphereClient, RecordRef, as_json
+from atdata.atmosphere.client import AtmosphereClient
 from atdata.atmosphere.entries import (
     AtmosphereIndexEntry,
     pack_metadata,
@@ -24,6 +24,7 @@ from atdata.atmosphere.entries import (
 from atdata.atmosphere.repository import RecordBody
 from atdata.atmosphere.schemas import SchemaPublisher, list_kind, now
 from atdata.atmosphere.uploads import SHARD_MIME, Shard, Uploaded, upload_all
+from atdata.atmosphere.wire import RecordRef, as_json
 from atdata.dataset import Dataset
 from atdata.load import open_source
 from atdata.protocol import records

@@ -97,9 +97,12 @@ class AtmosphereIndex:
         ``schema_version``. With a data store all shards are copied there, in pieces of at most
         ``maxcount`` samples and ``maxsize`` bytes where these are given.
 
-        Raises ``NotLoggedIn``, ``InvalidRecord`` (a limit of the lexicon), ``XrpcError``.
+        Raises ``NotLoggedIn``; before anything is written, ``InvalidRecord`` (a limit of the
+        lexicon) and ``ValueError`` (a store of another account); ``InvalidShard``, ``XrpcError``.
         """
         publisher = DatasetPublisher(self.client)
+        if isinstance(self.data_store, PDSBlobStore) and self.data_store.did != self.client.did:
+            raise ValueError("a record can refer to blobs of its own account only")
         draft = DatasetRecord(
             name=name,
             schema_ref=schema_ref or f"at://{self.client.did}",

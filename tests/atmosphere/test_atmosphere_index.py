@@ -264,6 +264,15 @@ def test_a_view_is_published_as_what_it_shows(client: AtmosphereClient, shards: 
     assert [sample.label for sample in loaded] == [n % 10 for n in range(30)]
 
 
+def test_a_store_of_another_account_is_refused(
+    client: AtmosphereClient, accounts: Accounts, shards: str
+) -> None:
+    store = PDSBlobStore(accounts(0, "index-elsewhere"))
+    index = AtmosphereIndex(client, data_store=store)
+    with pytest.raises(ValueError, match="own account"):
+        index.insert_dataset(atdata.Dataset[Feature](shards), name="mixed")
+
+
 def test_what_breaks_the_lexicon_is_refused_before_anything_is_written(
     client: AtmosphereClient, shards: str
 ) -> None:
