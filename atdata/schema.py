@@ -64,6 +64,11 @@ def schema_of(
 ) -> SchemaRecord:
     """The schema of a ``packable`` class, under its own name unless another is given.
 
+    ``str``, ``int``, ``float``, ``bool`` and ``bytes`` are primitives; ``NDArray`` is an array of
+    float32 as far as a schema can say, ``NDArray[np.uint16]`` one of uint16, of any shape both;
+    ``list[T]`` is a list of T, nested at will; ``T | None`` is an optional field. Their order is
+    that of the class.
+
     Raises ``UnsupportedType`` for fields that no schema can express (``dict``, bare ``list``).
     """
     return SchemaRecord(
