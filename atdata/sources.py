@@ -7,24 +7,20 @@ Every source follows ``atdata.index.DataSource``.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
-from typing import IO, Any, Self, cast
+from typing import IO, Any, Self
 
+from atdata.blob_fetch import fetch_blob
 from atdata.index import DataSource
-from atdata.network.body import Body
 from atdata.protocol.cid import Cid
 from atdata.protocol.errors import (
     BlockedAddress,
-    CidMismatch,
     FetchFailed,
     InvalidSyntax,
     NotFound,
@@ -32,10 +28,9 @@ from atdata.protocol.errors import (
 )
 from atdata.protocol.syntax import BlobUri, Did
 from atdata.settings import settings
+from atdata.url_stream import UrlStream
 
 MAX_SHARDS = 1_000_000
-MAX_BLOB_BYTES = 1 << 40
-IN_MEMORY = 64 << 20  # bytes of a blob; a larger one waits for its check in a temporary file
 PIECE = 1 << 18
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
@@ -161,32 +156,14 @@ class URLSource(_Source):
         return list(self._urls)
 
     def open_shard(self, shard_id: str) -> IO[bytes]:
-        """The body as it arrives. Raises ``NetworkError`` here and while it is read."""
-        return io.BufferedReader(_Download(shard_id), PIECE)
+        """The body as it arrives, over as many connections as it takes (``UrlStream``).
+
+        Raises ``NetworkError`` here and while it is read.
+        """
+        return io.BufferedReader(UrlStream(shard_id, settings().http), PIECE)
 
     def __repr__(self) -> str:
         return f"URLSource({', '.join(map(repr, self.given[:3]))})"
-
-
-class _Download(io.RawIOBase):
-    """An answer of the guarded client as a file object; closing it ends the request."""
-
-    def __init__(self, url: str) -> None:
-        self._request = ExitStack()
-        self._body: Body = self._request.enter_context(
-            settings().http.stream(url, headers={"Accept-Encoding": "identity"})
-        )
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        return self._body.readinto(buffer)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._request.close()
-        super().close()
 
 
 # --- blobs ---------------------------------------------------------------------------------------
@@ -235,16 +212,16 @@ class BlobSource(_Source):
         account has no PDS, and ``NetworkError``."""
         blob = BlobUri.parse(shard_id)
         if self.pds_endpoint is not None:
-            return _fetch_blob(self.pds_endpoint, blob)
+            return fetch_blob(settings().http, self.pds_endpoint, blob)
         resolver = settings().resolver
         pds = _pds_of(blob.did, resolver.resolve(blob.did).pds)
         try:
-            return _fetch_blob(pds, blob)
+            return fetch_blob(settings().http, pds, blob)
         except FetchFailed:
             moved_to = _pds_of(blob.did, resolver.refresh(blob.did).pds)
             if moved_to == pds:
                 raise
-            return _fetch_blob(moved_to, blob)
+            return fetch_blob(settings().http, moved_to, blob)
 
     def __repr__(self) -> str:
         return f"BlobSource({len(self.blobs)} blobs)"
@@ -268,34 +245,3 @@ def _pds_of(did: Did, pds: str | None) -> str:
     if pds is None:
         raise NotFound(f"{did} names no PDS in its DID document, so its blobs cannot be fetched")
     return pds
-
-
-def _fetch_blob(pds: str, blob: BlobUri) -> IO[bytes]:
-    """com.atproto.sync.getBlob. Not compressed: a PDS is several times slower at that."""
-    checked = cast("IO[bytes]", SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115 - returned open
-    request = settings().http.stream(
-        f"{pds}/xrpc/com.atproto.sync.getBlob",
-        params={"did": str(blob.did), "cid": str(blob.cid)},
-        headers={"Accept-Encoding": "identity"},
-        max_bytes=MAX_BLOB_BYTES,
-    )
-    try:
-        with request as body:
-            digest = _copy(body, checked.write)
-        if digest != blob.cid.digest:
-            actual = Cid.from_bytes(blob.cid.raw[:4] + digest)
-            raise CidMismatch(str(blob.cid), str(actual), f"blob of {blob.did}")
-    except BaseException:
-        checked.close()
-        raise
-    checked.seek(0)
-    return checked
-
-
-def _copy(body: Body, write: Callable[[bytes], object]) -> bytes:
-    """Write the body out; returns the SHA-256 of what was written."""
-    sha256 = hashlib.sha256()
-    for piece in body.chunks(PIECE):
-        sha256.update(piece)
-        write(piece)
-    return sha256.digest()

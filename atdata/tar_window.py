@@ -13,8 +13,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any, NoReturn
 
-CHUNK = 1 << 20  # bytes in memory at a time, unless a member is larger
-STEP = 16 * CHUNK  # bytes by which a window grows for a member that says it is large
+CHUNK = 1 << 19  # bytes in memory at a time, unless a member is larger
+STEP = 32 * CHUNK  # bytes by which a window grows for a member that says it is large
 GZIP_MAGIC = b"\x1f\x8b"
 
 
