@@ -19,7 +19,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from indexer.screen import Piece
+from indexer.screen import Everything, Sink
 
 BUFFER = 1 << 20  # bytes: what one read can bring
 _MAX_HEAD = 65_536  # bytes of a handshake's answer
@@ -71,15 +71,12 @@ class BulkConnection(asyncio.BufferedProtocol):
         self._pinging = asyncio.create_task(self._keep_alive(ping))
         return self
 
-    async def receive(self) -> list[Piece]:
-        """The messages that are here, at least one; they stay in place until the next ``await``.
+    async def receive(self, sink: Sink) -> None:
+        """Put the messages that are here into ``sink``; returns when there was at least one.
 
         Raises ``ConnectionClosed`` once there are none and none will come.
         """
-        while True:
-            pieces = self._split()
-            if pieces:
-                return pieces
+        while not self._split(sink):
             if self._lost.done():
                 raise self._closed()
             if self._paused and self._transport is not None:
@@ -125,14 +122,14 @@ class BulkConnection(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Room at the end; what waits is moved to the front when that is needed."""
         if self._end == len(self._buffer):
-            self._make_room(self._end - self._start + BUFFER)
+            self._renew(self._end - self._start + BUFFER)
         return memoryview(self._buffer)[self._end :]
 
     def buffer_updated(self, nbytes: int) -> None:
         self._end += nbytes
         self._life += 1
         if self._core.state is State.CLOSING:
-            self._split()  # to find the other side's goodbye; what is before it will come again
+            self._split(Everything(""))  # for their goodbye; what is before it comes again
         elif self._waiter is None and self._transport is not None and not self._paused:
             self._paused = True  # nobody takes: enough is here
             self._transport.pause_reading()
@@ -175,100 +172,86 @@ class BulkConnection(asyncio.BufferedProtocol):
 
     # --- frames ---------------------------------------------------------------------------------
 
-    def _split(self) -> list[Piece]:
+    def _split(self, sink: Sink) -> bool:
         """All messages that are whole, in order; ``_start`` is left after the last one."""
-        pieces: list[Piece] = []
-        if self._core.close_rcvd is not None or self._core.parser_exc is not None:
+        if self._over():
             self._start = self._end  # nothing counts after the end
-            return pieces
-        buffer, at, end, most = self._buffer, self._start, self._end, self._max_size
-        while end - at >= 2:
-            size = buffer[at + 1]
-            if buffer[at] != _WHOLE_BINARY or size & _MASKED or self._parts is not None:
-                self._start = at
-                if not self._take_other(pieces):
-                    return pieces
-                at = self._start
-                continue
-            start = at + 2
-            if size == _TWO_BYTES:
-                size, start = buffer[at + 2] << 8 | buffer[at + 3], at + 4
-            elif size == _EIGHT_BYTES:
-                size, start = int.from_bytes(buffer[at + 2 : at + 10], "big"), at + 10
-            if start > end:
+        before = self._start
+        while not self._over():
+            if self._parts is None:
+                self._start = sink.skim(self._buffer, self._start, self._end)
+            if not self._take_one(sink):
                 break
-            if size > most:
-                self._start = at
-                self._refuse(start)
-                return pieces
-            if start + size > end:
-                self._start = at
-                self._make_room(start + size - at)
-                return pieces
-            pieces.append((buffer, start, start + size))
-            at = start + size
-        self._start = at
-        return pieces
+        moved = self._start != before
+        if self._over():
+            self._start = self._end
+        return moved
 
-    def _take_other(self, pieces: list[Piece]) -> bool:
-        """Give one frame of another kind to the library. False if it is not whole yet, or if the
-        connection is over."""
+    def _over(self) -> bool:
+        return self._core.close_rcvd is not None or self._core.parser_exc is not None
+
+    def _take_one(self, sink: Sink) -> bool:
+        """The WebSocket frame at ``_start``. False if it is not here as a whole."""
         at, have = self._start, self._end - self._start
-        size = self._buffer[at + 1] & ~_MASKED
+        if have < 2:
+            return False
+        first, size = self._buffer[at], self._buffer[at + 1]
+        masked, size = size & _MASKED, size & ~_MASKED
         head = 2 + {_TWO_BYTES: 2, _EIGHT_BYTES: 8}.get(size, 0)
         if have < head:
             return False
         if head > 2:
             size = int.from_bytes(self._buffer[at + 2 : at + head], "big")
-        if size > self._max_size or self._buffer[at + 1] & _MASKED:
-            self._refuse(at + head)
+        if size > self._max_size or masked:
+            # The head alone tells the library enough to fail the connection.
+            self._feed(bytes(self._buffer[at : at + head]), sink)
             return False
         if have < head + size:
             self._make_room(head + size)
             return False
-        self._start = at + head + size
-        self._feed(bytes(self._buffer[at : self._start]), pieces)
-        return self._core.close_rcvd is None and self._core.parser_exc is None
+        self._start = stop = at + head + size
+        if first == _WHOLE_BINARY and self._parts is None:
+            sink.take(self._buffer, at + head, stop)
+        else:
+            self._feed(bytes(self._buffer[at:stop]), sink)
+        return True
 
-    def _refuse(self, stop: int) -> None:
-        """The head alone tells the library enough to fail the connection; no more is read."""
-        self._feed(bytes(self._buffer[self._start : stop]), [])
-        self._start = self._end
-
-    def _feed(self, data: bytes, pieces: list[Piece]) -> None:
+    def _feed(self, data: bytes, sink: Sink) -> None:
+        """What is not of the one kind goes to the library."""
         self._core.receive_data(data)
         for event in self._core.events_received():
             if isinstance(event, Frame) and event.opcode in _DATA:
-                self._collect(event, pieces)
+                self._collect(event, sink)
         self._flush()
         if self._core.close_expected():
             asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._abort)
 
-    def _collect(self, event: Frame, pieces: list[Piece]) -> None:
+    def _collect(self, event: Frame, sink: Sink) -> None:
         parts = [] if self._parts is None else self._parts
         parts.append(bytes(event.data))
         self._parts = None if event.fin else parts
         if event.fin:
             message = b"".join(parts)
-            pieces.append((message, 0, len(message)))
+            sink.take(message, 0, len(message))
 
     # --- buffer and transport -------------------------------------------------------------------
 
     def _make_room(self, size: int) -> None:
-        """For ``size`` bytes from ``_start`` on."""
-        if self._start + size <= len(self._buffer) and self._end < len(self._buffer):
-            return
+        """For ``size`` bytes from ``_start`` on, once what is before it has been cleared away."""
+        if size > len(self._buffer):
+            self._renew(size)
+
+    def _renew(self, size: int) -> None:
         have = self._end - self._start
         waiting = self._buffer[self._start : self._end]
-        # Always a new one: what was read from the old one may still be looked at.
-        self._buffer = bytearray(max(BUFFER, size))
+        # A new one: what was read from the old one may still be looked at.
+        self._buffer = bytearray(size)
         self._buffer[:have] = waiting
         self._start, self._end = 0, have
 
     async def _more(self) -> None:
         """Until something was read, or the connection is lost."""
-        nearly_full = len(self._buffer) - self._end < BUFFER // 4
-        if self._start and (self._start == self._end or nearly_full):
+        if self._start:  # at most one message, cut short
             have = self._end - self._start
             self._buffer[:have] = self._buffer[self._start : self._end]
             self._start, self._end = 0, have

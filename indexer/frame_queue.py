@@ -46,6 +46,17 @@ class FrameQueue:
                 self._bytes += size
             self._changed.notify_all()
 
+    async def gather(self, items: int, timeout: float) -> None:
+        """Until so many items wait, or half of what may wait, or ``timeout`` seconds are over."""
+        enough = min(items, self._max_frames // 2)
+        try:
+            async with asyncio.timeout(timeout), self._changed:
+                await self._changed.wait_for(
+                    lambda: len(self._items) >= enough or self._bytes * 2 >= self._max_bytes
+                )
+        except TimeoutError:
+            return
+
     async def take(self, limit: int, timeout: float) -> list[Item]:
         """Whatever waits, at most ``limit``; waits ``timeout`` seconds for the first."""
         async with self._changed:

@@ -40,6 +40,9 @@ Result = TypeVar("Result")
 _QUIET_US = 5_000_000  # a source that sent nothing for so long has sent what it had
 _LATE_US = 300_000_000  # a source whose events are older than this is being caught up with
 
+_REST = 3.0
+_MAX_REST_SECONDS = 0.2
+
 log = structlog.get_logger(__name__)
 
 
@@ -185,11 +188,15 @@ class Indexer:
     # --- the writer -----------------------------------------------------------------------------
 
     async def _write_until_stopped(self) -> None:
-        flushed = time.monotonic()
+        flushed, pause = time.monotonic(), 0.0
         while not self._stopping.is_set():
-            received = await self._next()
+            # A transaction costs the same for one commit as for many: under load the writer rests
+            # between two of them, in proportion to what the last one took.
+            await self._queue.gather(self._config.batch_events, pause)
+            received, started = await self._next(), time.monotonic()
             if received:
                 await self._process(received)
+            pause = min(_REST * (time.monotonic() - started), _MAX_REST_SECONDS)
             if not received or time.monotonic() - flushed >= self._config.flush_seconds:
                 await self._in_writer(self._processor.flush)
                 flushed = time.monotonic()

@@ -6,23 +6,43 @@ over: too much costs time, too little would lose records.
 
 An ordinary commit is read by its shape: canonical DAG-CBOR puts the fields of a map in one order
 (``ops rev seq repo time blobs since blocks commit rebase tooBig prevData``), each with a definite
-length, so that one anchored expression reads what is before ``blocks``, and a second one what is
-after, to the frame's last byte. No field is searched for. Any other shape is decoded in full.
+length. So one anchored expression reads all that is before ``blocks``, and the frame's own length
+must be what the fields say to the last byte. Nothing is searched for; what has any other shape, an
+op in an indexed collection among it, is decoded in full.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Container, Iterable
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Protocol
 
 from atdata.protocol.namespaces import SCAN_PREFIXES
 from indexer.drops import InvalidEvent
 from indexer.frames import mentions_collection, peek
 from indexer.received import Item, Passed, Received
 
-Piece = tuple[bytes | bytearray, int, int]
-"""One frame: a buffer, where it starts, where it ends."""
+Buffer = bytes | bytearray
+
+
+class Sink(Protocol):
+    """Where a connection puts its messages."""
+
+    def skim(self, buffer: Buffer, at: int, end: int) -> int:
+        """Take messages as they lie in the stream, WebSocket heads included, from ``at`` on, for as
+        long as they are of the ordinary kind; where the first other one begins."""
+
+    def take(self, buffer: Buffer, start: int, end: int) -> None:
+        """One message. The bytes may be overwritten after the call."""
+
+    def begin(self, connection: int) -> None:
+        """What follows comes over the connection of that number."""
+
+    def items(self, at: int) -> list[Item]:
+        """What was taken since the last call. ``at`` is in microseconds since 1970."""
+
 
 _MESSAGE = 1
 _REPO_TYPES = frozenset({"#commit", "#sync", "#identity", "#account"})
@@ -30,56 +50,68 @@ _REPO_TYPES = frozenset({"#commit", "#sync", "#identity", "#account"})
 _LINK = rb"\xd8\x2a\x58\x25\x00.{36}"
 # Paths of 24 to 87 characters: the most frequent first, since they are tried in turn.
 _LENGTHS = (32, 35, 34, 33, *range(24, 32), *range(36, 88))
-_PATH = b"x(?:" + b"|".join(re.escape(bytes((n,))) + b"[ -~]{%d}" % n for n in _LENGTHS) + b")"
+_NOT_OURS = b"(?!" + b"|".join(map(re.escape, SCAN_PREFIXES)) + b")"
+_PATH = (
+    b"x(?:"
+    + b"|".join(re.escape(bytes((n,))) + _NOT_OURS + b"[ -~]{%d}" % n for n in _LENGTHS)
+    + b")"
+)
 _OP = (
     rb"(?:\xa3ccid(?:" + _LINK + rb"|\xf6)dpath" + _PATH + rb"faction"
     rb"|\xa4ccid(?:" + _LINK + rb"|\xf6)dpath" + _PATH + rb"dprev" + _LINK + rb"faction)"
     rb"f(?:create|update|delete)"
 )
 _OPS = rb"(?:\x81" + _OP + rb"|\x80|\x82(?:" + _OP + rb"){2}|\x83(?:" + _OP + rb"){3})"
-_FRONT = re.compile(
-    rb"\xa2atg#commitbop\x01(?:\xab|\xac)cops" + _OPS + rb"crevm[ -~]{13}"
-    rb"cseq(\x1b\x00[\x00-\x1f].{6}|\x1a.{4}|\x19.{2})drepox\x20([ -~]{32})"
-    rb"dtimex(\x18[ -~]{24}|\x1b[ -~]{27})eblobs\x80esince(?:m[ -~]{13}|\xf6)"
-    rb"fblocks(?:\x59(.{2})|\x5a(.{4}))",
-    re.DOTALL,
+# Numbers in their shortest form only, and of two lengths of head each.
+_SEQ = rb"(\x1b\x00(?!\x00{3})[\x00-\x1f].{6}|\x1a(?!\x00\x00).{4})"
+_FRONT = (
+    rb"\xa2atg#commitbop\x01(\xab|\xac)cops"
+    + _OPS
+    + rb"crevm[ -~]{13}cseq"
+    + _SEQ
+    + rb"drepox\x20([ -~]{32})dtimex(?:\x18[ -~]{24}|\x1b[ -~]{27})eblobs\x80"
+    rb"esince(?:m[ -~]{13}|\xf6)fblocks(?:\x59([\x01-\xff].)|\x5a(\x00[\x01-\xff]..))"
 )
-_BACK = re.compile(
-    rb"fcommit" + _LINK + rb"frebase[\xf4\xf5]ftooBig[\xf4\xf5]"
-    rb"(hprevData(?:" + _LINK + rb"|\xf6))?",
-    re.DOTALL,
-)
-_FIELDS_AT = 15  # the byte after the header: how many fields the body has …
-_WITHOUT, _WITH = 0xAB, 0xAC  # … without and with prevData
-# By bytes of an integer's head: the greatest number that a shorter head could hold.
-_SHORTER = {9: 0xFFFF_FFFF, 5: 0xFFFF, 3: 0xFF}
+_ALONE = re.compile(_FRONT, re.DOTALL).match
+# A message of up to 4,980,735 bytes: those that are nearer to the limit go the long way.
+_IN_STREAM = re.compile(rb"\x82(?:\x7e(..)|\x7f\x00{5}([\x00-\x4b]..))" + _FRONT, re.DOTALL).match
+# Bytes after the blocks, by the number of fields: commit, rebase, tooBig; with prevData.
+_AFTER = {b"\xab": 64, b"\xac": 114}
+
+_int = int.from_bytes
 
 
-Glance = tuple[int, bytes, bytes, bool]
-"""Of an ordinary commit: seq, DID and time (both ASCII), and whether anything before ``seq``, such
-as an op's path, holds the prefix of an indexed collection."""
+@dataclass(slots=True)
+class _Run:
+    """Of what passed by. ``high`` is a seq as it is on the wire, which sorts as its number does."""
+
+    frames: int = 0
+    size: int = 0
+    regressed: int = 0
+    high: bytes = b""
+    time: bytes = b""
 
 
-def glance(buffer: bytes | bytearray, start: int, end: int) -> Glance | None:
-    """The frame from ``start`` to ``end`` if it has the shape of an ordinary commit, None if not:
-    then ``frames.peek`` or ``frames.parse`` says what it is. The CAR is not opened."""
-    front = _FRONT.match(buffer, start, end)
-    if front is None:
-        return None
-    head, did, time, short, long = front.groups()
-    seq, size = int.from_bytes(head[1:], "big"), int.from_bytes(short or long, "big")
-    if seq <= _SHORTER[len(head)] or size <= (0xFFFF if short is None else 0xFF):
-        return None  # a number that is not in its shortest form
-    back = _BACK.match(buffer, front.end() + size, end)
-    if back is None or back.end() != end:
-        return None
-    if buffer[start + _FIELDS_AT] != (_WITHOUT if back.start(1) < 0 else _WITH):
-        return None
-    ops = front.start(1)
-    for prefix in SCAN_PREFIXES:
-        if buffer.find(prefix, start, ops) >= 0:
-            return seq, did, time[1:], True
-    return seq, did, time[1:], False
+class Everything:
+    """The sink of those who want every message: nothing passes by."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._connection = 0
+        self._taken: list[bytes] = []
+
+    def begin(self, connection: int) -> None:
+        self._connection = connection
+
+    def skim(self, buffer: Buffer, at: int, end: int) -> int:
+        return at
+
+    def take(self, buffer: Buffer, start: int, end: int) -> None:
+        self._taken.append(bytes(buffer[start:end]))
+
+    def items(self, at: int) -> list[Item]:
+        taken, self._taken = self._taken, []
+        return [Received(self._source, self._connection, frame, at) for frame in taken]
 
 
 class Screen:
@@ -95,11 +127,11 @@ class Screen:
         self._source, self._tracked = source, tracked
         self._under_way: Counter[bytes] = Counter()
         self._handed: deque[bytes | None] = deque()
-        self._connection = self._last = 0
-
-    def hand_over(self) -> None:
-        """An item goes to the writer that did not come through ``sort``."""
-        self._handed.append(None)
+        # What was taken: frames, and between them the runs of what passed by.
+        self._taken: list[bytes | _Run] = []
+        self._run = _Run()
+        self._connection = 0
+        self._last = b""
 
     def settle(self, items: int) -> None:
         """The writer is done with the ``items`` that were handed over first."""
@@ -110,49 +142,115 @@ class Screen:
                 if not self._under_way[did]:
                     del self._under_way[did]
 
-    def sort(self, pieces: Iterable[Piece], connection: int, at: int) -> list[Item]:
-        """What to hand over, in order: frames that matter, and runs of those that do not. ``at`` is
-        in microseconds since 1970."""
-        if connection != self._connection:
-            self._connection, self._last = connection, 0
-        items: list[Item] = []
-        tracked, under_way, last = self._tracked, self._under_way, self._last
-        frames = size = high = regressed = 0
-        time: bytes | None = None
-        for buffer, start, end in pieces:
-            seen = glance(buffer, start, end) or _peek(buffer, start, end)
-            if seen is not None:
-                seq, did, claimed, matters = seen
-                if not (matters or did in tracked or did in under_way):
-                    frames += 1
-                    size += end - start
-                    time = claimed or time
-                    if seq <= last:
-                        regressed += 1
-                    last = seq
-                    high = max(high, seq)
-                    continue
-                last, about = seq, did
-                under_way[did] += 1
-            if frames:
-                items.append(self._passed(at, frames, size, high, time, regressed))
-                frames = size = high = regressed = 0
-            self._handed.append(None if seen is None else about)
-            items.append(Received(self._source, connection, bytes(buffer[start:end]), at))
-        if frames:
-            items.append(self._passed(at, frames, size, high, time, regressed))
-        self._last = last
-        return items
-
-    def _passed(
-        self, at: int, frames: int, size: int, seq: int, time: bytes | None, regressed: int
-    ) -> Passed:
+    def hand_over(self) -> None:
+        """An item goes to the writer that did not come through this screen."""
         self._handed.append(None)
-        text = None if time is None else time.decode()
-        return Passed(self._source, self._connection, at, frames, size, seq, text, regressed)
+
+    def begin(self, connection: int) -> None:
+        self._connection, self._last = connection, b""
+
+    def skim(self, buffer: Buffer, at: int, end: int) -> int:
+        tracked, under_way, last = self._tracked, self._under_way, self._last
+        first, frames, regressed, high, did_ends = at, 0, 0, b"", 0
+        while (match := _IN_STREAM(buffer, at, end)) is not None:
+            short, long, fields, seq, did, blocks, more_blocks = match.groups()
+            stop = at + (10 + _int(long, "big") if short is None else 4 + _int(short, "big"))
+            size = _int(more_blocks if blocks is None else blocks, "big")
+            if match.end() + size + _AFTER[fields] != stop or stop > end:
+                break
+            if did in tracked or did in under_way:
+                break
+            if seq <= last:
+                regressed += 1
+                high = max(high, last)
+            at, last, did_ends = stop, seq, match.end(5)
+            frames += 1
+        if frames:
+            run = self._run
+            run.frames += frames
+            run.size += at - first
+            run.regressed += regressed
+            run.high, self._last = max(run.high, high, last), last
+            run.time = _time(buffer, did_ends)
+        return at
+
+    def take(self, buffer: Buffer, start: int, end: int) -> None:
+        seen = _ordinary(buffer, start, end) or _decoded(buffer, start, end)
+        if seen is None:
+            self._hand_over(None, buffer, start, end)
+            return
+        seq, did, time, matters = seen
+        if matters or did in self._tracked or did in self._under_way:
+            self._last = seq
+            self._hand_over(did, buffer, start, end)
+            return
+        run = self._run
+        run.frames += 1
+        run.size += end - start
+        run.regressed += seq <= self._last
+        run.high = max(run.high, seq)
+        run.time = time or run.time
+        self._last = seq
+
+    def items(self, at: int) -> list[Item]:
+        self._end_run()
+        taken, self._taken = self._taken, []
+        return [
+            self._passed(one, at)
+            if isinstance(one, _Run)
+            else Received(self._source, self._connection, one, at)
+            for one in taken
+        ]
+
+    def _hand_over(self, did: bytes | None, buffer: Buffer, start: int, end: int) -> None:
+        self._end_run()
+        if did is not None:
+            self._under_way[did] += 1
+        self._handed.append(did)
+        self._taken.append(bytes(buffer[start:end]))
+
+    def _end_run(self) -> None:
+        if self._run.frames:
+            self._handed.append(None)
+            self._taken.append(self._run)
+            self._run = _Run()
+
+    def _passed(self, run: _Run, at: int) -> Passed:
+        return Passed(
+            source=self._source,
+            connection=self._connection,
+            at=at,
+            frames=run.frames,
+            bytes=run.size,
+            seq=_int(run.high[1:], "big"),
+            time=run.time.decode() or None,
+            regressed=run.regressed,
+        )
 
 
-def _peek(buffer: bytes | bytearray, start: int, end: int) -> Glance | None:
+_Seen = tuple[bytes, bytes, bytes, bool]
+"""seq as on the wire, DID, time, and whether a collection is mentioned."""
+
+
+def _ordinary(buffer: Buffer, start: int, end: int) -> _Seen | None:
+    """Of an ordinary commit; it has no op in an indexed collection."""
+    match = _ALONE(buffer, start, end)
+    if match is None:
+        return None
+    fields, seq, did, blocks, more_blocks = match.groups()
+    size = _int(more_blocks if blocks is None else blocks, "big")
+    if match.end() + size + _AFTER[fields] != end:
+        return None
+    return seq, did, _time(buffer, match.end(3)), False
+
+
+def _time(buffer: Buffer, did_ends: int) -> bytes:
+    """The field after the DID: ``dtimex``, its length, the text."""
+    start = did_ends + 7
+    return bytes(buffer[start : start + buffer[start - 1]])
+
+
+def _decoded(buffer: Buffer, start: int, end: int) -> _Seen | None:
     """What the cursor and the screen need of a message of a repo, read in full; None for anything
     else, and for what can't be read: those the writer must see."""
     frame = bytes(buffer[start:end])
@@ -162,4 +260,7 @@ def _peek(buffer: bytes | bytearray, start: int, end: int) -> Glance | None:
         return None
     if seen.op != _MESSAGE or seen.t not in _REPO_TYPES or seen.seq is None or seen.did is None:
         return None
-    return seen.seq, seen.did.encode(), (seen.time or "").encode(), mentions_collection(frame)
+    wide = seen.seq >> 32
+    seq = b"\x1b" + seen.seq.to_bytes(8, "big") if wide else b"\x1a" + seen.seq.to_bytes(4, "big")
+    time = (seen.time or "").encode()
+    return seq, seen.did.encode(), time, mentions_collection(frame)

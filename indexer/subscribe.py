@@ -30,7 +30,7 @@ from atdata.protocol.errors import BlockedAddress, quote
 from indexer.bulk import BulkConnection
 from indexer.frame_queue import FrameQueue, Item, Received
 from indexer.frames import MAX_FRAME
-from indexer.screen import Piece, Screen
+from indexer.screen import Everything, Screen, Sink
 
 METHOD = "/xrpc/com.atproto.sync.subscribeRepos"
 
@@ -77,25 +77,29 @@ class Receiver(StrEnum):
 
 
 class WebsocketsConnection:
-    """The library's own connection, as ``BulkConnection`` is used: messages in groups."""
+    """The library's own connection, used as ``BulkConnection`` is: messages in groups."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
-        self._waiting: list[Piece] = []
+        self._waiting: list[bytes] = []
         self._changed = asyncio.Event()
         self._taken = asyncio.Event()
         self._pump = asyncio.create_task(self._receive())
 
-    async def receive(self) -> list[Piece]:
-        """What came since the last call, at least one message. Raises ``ConnectionClosed``."""
+    async def receive(self, sink: Sink) -> None:
+        """Put what came since the last call into ``sink``, at least one message.
+
+        Raises ``ConnectionClosed``.
+        """
         while not self._waiting:
             if self._pump.done():
                 await self._pump
             self._changed.clear()
             await self._changed.wait()
-        pieces, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, []
         self._taken.set()
-        return pieces
+        for message in waiting:
+            sink.take(message, 0, len(message))
 
     async def close(self) -> None:
         await self._connection.close()
@@ -112,7 +116,7 @@ class WebsocketsConnection:
                     size = 0
                     self._changed.set()
                 size += len(message)
-                self._waiting.append((message, 0, len(message)))
+                self._waiting.append(message)
                 if len(self._waiting) >= _AT_ONCE or size >= _BYTES_AT_ONCE:
                     self._taken.clear()
                     await self._taken.wait()
@@ -163,6 +167,7 @@ class Subscription:
         self._queue, self._cursor, self._clock = queue, cursor, clock
         self._dev, self._patience = dev, patience
         self._receiver, self._screen = receiver, screen
+        self._sink: Sink = screen or Everything(self.url)
         self._distrusts_bulk = False
         self._target = target_of("http" + self.url.removeprefix("ws"), dev=dev)
         self._socket: Connection | None = None
@@ -219,6 +224,7 @@ class Subscription:
         connection = await self._open(start)
         self._socket, self.link = connection, Link.CONNECTED
         self.connections += 1
+        self._sink.begin(self.connections)
         log.info("source connected", source=self.url, cursor=start)
         try:
             await self._receive(connection)
@@ -230,9 +236,9 @@ class Subscription:
         """Until the connection ends; raises only if it was not closed properly."""
         try:
             while True:
-                pieces = await connection.receive()
+                await connection.receive(self._sink)
                 self._failures = 0
-                await self._enqueue(self._sorted(pieces))
+                await self._enqueue(self._sink.items(self._clock()))
         except ConnectionClosedOK:
             return
         except ConnectionClosedError as error:
@@ -241,16 +247,6 @@ class Subscription:
             if code != CloseCode.MESSAGE_TOO_BIG:
                 raise
         await self._pass_oversized()
-
-    def _sorted(self, pieces: list[Piece]) -> list[Item]:
-        """Without a screen every message matters."""
-        at = self._clock()
-        if self._screen is not None:
-            return self._screen.sort(pieces, self.connections, at)
-        return [
-            Received(self.url, self.connections, bytes(buffer[start:end]), at)
-            for buffer, start, end in pieces
-        ]
 
     async def _enqueue(self, items: list[Item]) -> None:
         self._unsettled += len(items)
