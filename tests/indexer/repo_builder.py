@@ -213,6 +213,7 @@ class Repo:
         root, block = self.signed_commit(**signed)
         self.blocks[root.raw] = block
         sent = {root.raw: block, **nodes, **{raw: self.blocks[raw] for raw in proof}}
+        sent[self.data.raw] = self.blocks[self.data.raw]  # also of a tree that was here before
         records = {op["cid"].raw: self.blocks[op["cid"].raw] for op in ops if op["cid"]}
         body = {
             "seq": seq,
