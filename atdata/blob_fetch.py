@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 import time
 from collections.abc import Callable
+from queue import SimpleQueue
 from tempfile import TemporaryFile
-from typing import IO, Any, cast
+from typing import IO, Any, Self, cast
 
 from atdata.network.body import Body
 from atdata.network.http import HttpClient
@@ -23,6 +25,7 @@ from atdata.protocol.syntax import BlobUri
 MAX_BLOB_BYTES = 1 << 40
 IN_MEMORY = 64 << 20  # bytes of a blob; a larger one waits for its check in a temporary file
 PIECE = 1 << 18
+AHEAD = 8  # pieces that wait to be hashed
 ATTEMPTS = 3
 FIRST_DELAY = 0.2  # seconds; doubled each time
 
@@ -61,22 +64,57 @@ def fetch_blob(
 def _checked(body: Body, blob: BlobUri) -> IO[bytes]:
     # A host may say any length, or none.
     file: Any = io.BytesIO() if (body.content_length or 0) <= IN_MEMORY else _temporary()
-    sha256, size = hashlib.sha256(), 0
+    size = 0
     try:
-        for piece in body.chunks(PIECE):
-            sha256.update(piece)
-            size += len(piece)
-            if size > IN_MEMORY and isinstance(file, io.BytesIO):
-                file = _moved(file)
-            file.write(piece)
-        if sha256.digest() != blob.cid.digest:
-            actual = Cid.from_bytes(blob.cid.raw[:4] + sha256.digest())
+        with _Sha256() as sha256:
+            for piece in body.chunks(PIECE):
+                sha256.update(piece)
+                size += len(piece)
+                if size > IN_MEMORY and isinstance(file, io.BytesIO):
+                    file = _moved(file)
+                file.write(piece)
+        digest = sha256.digest()
+        if digest != blob.cid.digest:
+            actual = Cid.from_bytes(blob.cid.raw[:4] + digest)
             raise CidMismatch(str(blob.cid), str(actual), f"blob of {blob.did}")
         file.seek(0)
     except BaseException:
         file.close()
         raise
     return cast("IO[bytes]", file)
+
+
+class _Sha256:
+    """A hash that is worked out on a thread of its own, while the next bytes are being received
+    and these are being kept; at most ``AHEAD`` pieces wait for it. Complete after the ``with``."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._pieces: SimpleQueue[bytes] = SimpleQueue()
+        self._room = threading.Semaphore(AHEAD)
+        self._thread = threading.Thread(target=self._run, name="sha256", daemon=True)
+
+    def update(self, piece: bytes) -> None:
+        """Add a piece, which is not empty."""
+        self._room.acquire()
+        self._pieces.put(piece)
+
+    def digest(self) -> bytes:
+        """The SHA-256 of all pieces."""
+        return self._sha256.digest()
+
+    def _run(self) -> None:
+        while piece := self._pieces.get():
+            self._sha256.update(piece)
+            self._room.release()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pieces.put(b"")
+        self._thread.join()
 
 
 def _moved(memory: io.BytesIO) -> IO[bytes]:
