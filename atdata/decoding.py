@@ -42,11 +42,16 @@ def reader_of(cls: type[T], fields: tuple[SampleField, ...]) -> Callable[[bytes 
     known: dict[tuple[type, ...], _Steps] = {}
     last: tuple[list[type], _Steps] = ([], ())
     # Where making one only stores the fields, they are stored without the call.
-    stores, new = _only_stores(cls, names), object.__new__
+    stores, new, unpackb = _only_stores(cls, names), object.__new__, ormsgpack.unpackb
 
     def read(data: bytes | memoryview) -> T:
         nonlocal last
-        values = unpack(data)
+        try:
+            values = unpackb(data)
+        except ValueError:
+            values = None
+        if type(values) is not dict:
+            values = unpack(data)  # which says what is wrong
         kinds, steps = last
         if [*map(type, values.values())] != kinds or tuple(values) != names:
             kinds = [*map(type, values.values())]

@@ -54,8 +54,8 @@ class _Layout:
     order: Literal["C", "F"]
 
 
-_Last = tuple[bytes, int, int, tuple[int, ...], np.dtype[Any], Literal["C", "F"]]
-"""Header, bytes in all and before the items, shape, dtype and order of the array before."""
+_Last = tuple[bytes, int, int, tuple[int, ...], np.dtype[Any]]
+"""Header, bytes in all and before the items, shape and dtype of the array before."""
 
 
 # --- writing -----------------------------------------------------------------------------------
@@ -99,18 +99,20 @@ def decoder(dtype: np.dtype[Any] | None) -> Callable[[bytes], Array]:
     """``decode`` and then ``conform`` to ``dtype``, for many arrays of which most are alike: where
     header and size are those of the array before, nothing is worked out again."""
     # In one tuple, so that another thread sees all of it or nothing.
-    last: _Last = (b"", -1, 0, (), np.dtype("u1"), "C")
+    last: _Last = (b"", -1, 0, (), np.dtype("u1"))
+    view = np.ndarray
 
     def decode_like_the_last(data: bytes) -> Array:
         nonlocal last
-        header, size, start, shape, items, order = last
+        header, size, start, shape, items = last
         if len(data) == size and data.startswith(header):
-            return np.ndarray(shape, items, data, start, None, order)
+            return view(shape, items, data, start)
         array = decode(data)
         wanted = conform(array, dtype)
         if wanted is array and array.size:
             start, layout = _header(data)
-            last = data[:start], len(data), start, layout.shape, layout.dtype, layout.order
+            if layout.order == "C":
+                last = data[:start], len(data), start, layout.shape, layout.dtype
         return wanted
 
     return decode_like_the_last

@@ -36,7 +36,7 @@ _PAX_TIME = re.compile(rb"\d{1,3} [acm]time=[\d.]{1,40}\n")
 _LONG_NAME, _SPARSE = b"L", b"S"
 _FOR_THE_NEXT = frozenset({b"g", b"K"})  # extension headers that say nothing about data
 _SAMPLE = SAMPLE_EXTENSION.encode()
-_SLASH = ord("/")
+_NO_KEY = (b"", b"/")  # how what is before the dot ends, if there is no name in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,26 +131,28 @@ class Archive:
         current, found = b"", True
         without = InvalidShard(self.shard, "")
         for data in self.files():
-            name = self._file
-            # Nearly every name is plain: a key, one dot, the extension.
-            key, _, extension = name.partition(b".")
-            if extension != _SAMPLE or not key or key[-1] == _SLASH:
-                key, extension = _split(name)
-                if not extension:
-                    continue
+            key, _, extension = self._file.partition(b".")
+            # Nearly every name is plain: a key of its own, one dot, the extension.
+            if found and extension == _SAMPLE and key != current and key[-1:] not in _NO_KEY:
+                current = key
+                yield data
+                continue
+            key, extension = _split(self._file)
+            if not extension:
+                continue
             if key != current:
                 if not found:
                     refuse(without)
                 current, found = key, False
-            if extension == _SAMPLE:
-                if found:
-                    refuse(self._error("a second sample of this key", self.offset))
-                    continue
+            if extension != _SAMPLE:
+                if not found:
+                    why = f"its key has no .{SAMPLE_EXTENSION} member"
+                    without = self._error(why, self.offset, self._file)
+            elif found:
+                refuse(self._error("a second sample of this key", self.offset))
+            else:
                 found = True
                 yield data
-            elif not found:
-                why = f"its key has no .{SAMPLE_EXTENSION} member"
-                without = self._error(why, self.offset, name)
         if not found:
             refuse(without)
 
