@@ -158,7 +158,8 @@ class Archive:
 
     def files(self) -> Iterator[memoryview]:
         """The data of every regular file, in the archive's order. Raises ``InvalidShard``."""
-        window, limits, count = self._window, self._limits, 0
+        window, count = self._window, 0
+        most, largest = self._limits.members, self._limits.member_bytes
         unpack, adler32 = _HEADER.unpack_from, zlib.adler32
         last_middle = last_rest = b""
         last_size = last_sum = 0
@@ -189,10 +190,10 @@ class Archive:
             if self._said:
                 size = self._what_was_said(size)
             count += 1
-            if count > limits.members:
-                self._fail(f"more than {limits.members} members", self.offset)
+            if count > most:
+                self._fail(f"more than {most} members", self.offset)
             end = begin + size
-            if end + BLOCK > window.end or size > limits.member_bytes:
+            if end + BLOCK > window.end or size > largest:
                 data = self._data(size, self.offset)
             else:
                 data = window.view[begin:end]
