@@ -107,11 +107,13 @@ class Batch:
         self.quarantine: list[tuple[Drop, int]] = []
         self.positions: dict[str, Position] = {}
         self.meta: dict[str, str] = {}
+        self.released: set[int] = set()
 
     @property
     def has_effects(self) -> bool:
         """Whether anything but cursors would be written."""
-        return bool(self.docs or self.repos or self.purged or self.drops or self.meta)
+        effects = (self.docs, self.repos, self.purged, self.drops, self.meta, self.released)
+        return any(effects)
 
     def repo(self, did: str) -> RepoState | None:
         """The state that ``did`` has after what is in this batch so far; None if not tracked."""
@@ -145,6 +147,10 @@ class Batch:
         if keep:
             short = replace(drop, detail=drop.detail[:DETAIL_CHARS])
             self.quarantine.append((short, at))
+
+    def release(self, row: int) -> None:
+        """Let go of a row of the quarantine, by its id: it was judged again."""
+        self.released.add(row)
 
     def note(self, key: str, value: str) -> None:
         """Remember ``value`` in the table ``meta``."""

@@ -93,6 +93,9 @@ class IndexerConfig(BaseSettings):
 
     resync_backoff_max_seconds: Seconds = 900.0
 
+    parked_seconds: Seconds = 30.0
+    """Commits whose author's directory could not be asked are looked at again this often."""
+
     sweep: bool = True
     """List what the sources know, at once where they are new and then again and again, and compare
     the newest revs."""

@@ -24,6 +24,7 @@ from indexer.config import IndexerConfig
 from indexer.frame_queue import FrameQueue, Item
 from indexer.listing import Lister
 from indexer.metrics import Metrics
+from indexer.parked import Parked
 from indexer.processor import Outcome, Processor
 from indexer.proofs import Prover
 from indexer.quarantine import QuarantineLimits
@@ -131,6 +132,14 @@ class Indexer:
             clock=clock,
             limits=config.sweep_limits,
         )
+        self._parked = Parked(
+            self._store,
+            self._processor,
+            resolver,
+            self._in_writer,
+            self._follow,
+            config.parked_seconds,
+        )
         self._metrics.resyncing.set_function(lambda: self._resyncer.pending)
         self._clock = clock
         self._stopping = asyncio.Event()
@@ -143,6 +152,7 @@ class Indexer:
         receivers = [asyncio.create_task(s.run()) for s in self._subscriptions.values()]
         self._resyncer.queue(s.did for s in self._store.repos() if s.wants_resync)
         receivers.append(asyncio.create_task(self._resyncer.run()))
+        receivers.append(asyncio.create_task(self._parked.run()))
         if self._config.sweep:
             if self._processor.has_gaps:
                 self._sweeper.request()
@@ -219,6 +229,12 @@ class Indexer:
     async def _process(self, received: list[Item]) -> None:
         with self._metrics.batch_seconds.time():
             outcome: Outcome = await self._in_writer(lambda: self._processor.process(received))
+        await self._follow(outcome)
+        for url, frames in Counter(item.source for item in received).items():
+            self._subscriptions[url].settle(frames)
+
+    async def _follow(self, outcome: Outcome) -> None:
+        """Do what follows from a run of frames."""
         self._resyncer.queue(outcome.resync)
         if outcome.gap:
             self._sweeper.request()
@@ -228,8 +244,6 @@ class Indexer:
             await self._subscriptions[url].slow_down()
         for url in outcome.reconnect:
             await self._subscriptions[url].reconnect()
-        for url, frames in Counter(item.source for item in received).items():
-            self._subscriptions[url].settle(frames)
 
     async def _in_writer(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._writer, work)

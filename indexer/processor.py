@@ -22,6 +22,7 @@ from indexer.drops import Drop, DropReason, InvalidEvent
 from indexer.gaps import healed, outdated, with_gap
 from indexer.metrics import Metrics
 from indexer.proofs import Evidence, Provable, Prover
+from indexer.quarantine import Kept
 from indexer.received import Item, Passed, Received
 from indexer.store import Store
 from indexer.stream import Stream
@@ -98,6 +99,30 @@ class Processor:
             self._decide(arrival, batch, evidence, outcome)
         for stream in self._streams.values():
             stream.settle()
+        outcome.resync |= self._newly_wanting(batch)
+        if batch.has_effects:
+            self._write(batch)
+        return outcome
+
+    def reexamine(self, kept: Sequence[Kept]) -> Outcome:
+        """Judge commits and syncs of the quarantine again, as if they came now. What is dropped for
+        the same reason stays. Raises ``StoreError``."""
+        outcome, batch = Outcome(), self._store.batch()
+        arrivals: list[Arrival] = []
+        ids: dict[bytes, int] = {}
+        for item in kept:
+            try:
+                event = frames.parse(item.frame)
+            except InvalidEvent:
+                continue  # as unreadable as before
+            if isinstance(event, events.Commit | events.Sync):
+                ids[item.frame] = item.id
+                received = Received(item.source, 0, item.frame, item.kept_at)
+                arrivals.append(Arrival(received, event))
+        findings = self._prove(arrivals)
+        for arrival in arrivals:
+            batch.release(ids[arrival.received.frame])
+            self._decide(arrival, batch, findings, outcome)
         outcome.resync |= self._newly_wanting(batch)
         if batch.has_effects:
             self._write(batch)

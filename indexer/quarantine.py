@@ -8,7 +8,7 @@ that the same drop, delivered twice, is kept once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -36,6 +36,20 @@ class Held:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One row: what was dropped, why, and its bytes. ``kept_at`` is microseconds since 1970."""
+
+    id: int
+    source: str
+    seq: int | None
+    did: str | None
+    reason: str
+    detail: str
+    frame: bytes
+    kept_at: int
+
+
 class Quarantine:
     """Writes within the store's transaction; ``committed`` makes the new size the known one."""
 
@@ -49,8 +63,19 @@ class Quarantine:
         """How many drops are held."""
         return self._held.rows
 
-    def write(self, drops: Sequence[tuple[Drop, int]]) -> Held:
-        """Keep ``drops``, each with its time in microseconds since 1970. Returns the new size."""
+    def select(self, where: str = "true", parameters: Sequence[object] = ()) -> list[Kept]:
+        """The rows for which ``where`` holds, a condition of ours (with its order and limit)."""
+        columns = "id, source, seq, did, reason, detail, frame, epoch_us(kept_at)"
+        query = f"SELECT {columns} FROM quarantine WHERE {where}"  # noqa: S608
+        return [Kept(*row) for row in self._cursor.execute(query, list(parameters)).fetchall()]
+
+    def write(self, drops: Sequence[tuple[Drop, int]], released: Collection[int] = ()) -> Held:
+        """Let go of the rows ``released``, and keep ``drops``, each with its time in microseconds
+        since 1970. Returns the new size."""
+        if released:
+            with arrow.registered(self._cursor, "doomed", arrow.keys(released)):
+                self._cursor.execute("DELETE FROM quarantine WHERE id IN (SELECT key FROM doomed)")
+            self._held = self._measure()
         if not drops:
             return self._held
         rows = {row.id: row for row in (_row(drop, at) for drop, at in drops)}

@@ -21,8 +21,9 @@ from atdata.protocol.errors import StoreError, quote
 from atdata.protocol.keys import key_of
 from indexer import arrow
 from indexer.batch import Batch, Gap, Position, RepoState, SyncState
+from indexer.drops import DropReason
 from indexer.migrations import SCHEMA_VERSION, migrate
-from indexer.quarantine import Quarantine, QuarantineLimits
+from indexer.quarantine import Kept, Quarantine, QuarantineLimits
 from indexer.tables import Detail, Rows
 
 DEFAULT_LIMITS = QuarantineLimits()
@@ -191,6 +192,12 @@ class Store:
     def quarantined(self) -> int:
         return self._quarantine.rows
 
+    def kept(self, reason: DropReason, limit: int, turn: int = 0) -> list[Kept]:
+        """Up to ``limit`` rows of the quarantine, another choice with another ``turn``."""
+        where = "reason = ? ORDER BY hash(id + ?) LIMIT ?"
+        with self._naming_errors("read"):
+            return self._quarantine.select(where, [str(reason), turn, limit])
+
     def batch(self) -> Batch:
         """An empty batch over what is stored now."""
         return Batch(self.repo)
@@ -216,7 +223,7 @@ class Store:
             self._write_positions(batch)
             self._write_drops(batch)
             self._write_meta(batch)
-            kept = self._quarantine.write(batch.quarantine)
+            kept = self._quarantine.write(batch.quarantine, batch.released)
             self._cursor.execute("COMMIT")
         self._repos.update(batch.repos)
         self.tracked.update(did.encode() for did in batch.repos)

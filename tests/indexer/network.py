@@ -64,6 +64,8 @@ class Firehose:
     blobs: dict[str, bytes] = field(default_factory=dict)
     repos: dict[str, Repo] = field(default_factory=dict)
     """What it serves as a PDS."""
+    lists: Callable[[dict[str, list[str]]], Any] | None = None
+    """What it answers as a relay to listReposByCollection."""
     seen: list[int | None] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     plc_is_down: bool = False
@@ -179,6 +181,13 @@ class Firehose:
                 return _json(200, {"did": self.handles[handle]})
         elif parts.path.endswith(("getRepo", "getLatestCommit")):
             return self._answer_about_repo(parts.path, parse_qs(parts.query)["did"][0])
+        elif parts.path.endswith("listReposByCollection") and self.lists is not None:
+            return _json(200, self.lists(parse_qs(parts.query)))
+        elif parts.path.endswith("listRepos"):
+            return _json(200, {"repos": self._list_repos()})
+        elif parts.path.endswith("describeRepo"):
+            repo = self.repos[parse_qs(parts.query)["repo"][0]]
+            return _json(200, {"collections": sorted({p.split("/")[0] for p in repo.paths})})
         elif parts.path.endswith("getBlob"):
             blob = self.blobs.get(parse_qs(parts.query)["cid"][0])
             if blob is not None:
@@ -186,6 +195,13 @@ class Firehose:
         elif parts.path.lstrip("/") in self.documents:
             return _json(200, self.documents[parts.path.lstrip("/")])
         return _json(404, {"error": "NotFound", "message": "unknown"})
+
+    def _list_repos(self) -> list[dict[str, Any]]:
+        return [
+            {"did": did, "head": str(repo.signed_commit()[0]), "rev": repo.rev, "active": True}
+            for did, repo in self.repos.items()
+            if repo.rev is not None
+        ]
 
     def _answer_about_repo(self, path: str, did: str) -> Response:
         repo = self.repos.get(did)
@@ -237,6 +253,7 @@ async def running(
         "flush_seconds": 0.05,
         "resync_backoff_seconds": 0.05,
         "resync_backoff_max_seconds": 0.2,
+        "parked_seconds": 0.2,
         "sweep": False,
         "sweep_per_second": 1_000.0,
         "sweep_grace_seconds": 0.1,

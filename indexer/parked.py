@@ -1,0 +1,71 @@
+"""Commits whose author's directory could not be asked: kept, and judged when it can be.
+
+The queue is the quarantine itself, so that it outlives the process. The rule protected here is
+invariant 2: nothing of a parked commit is believed meanwhile; only its DID is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from atdata.network.identity import Resolver
+from atdata.protocol.errors import IdentityNotFound, NetworkError
+from indexer.drops import DropReason
+from indexer.processor import Outcome, Processor
+from indexer.quarantine import Kept
+from indexer.resync import InWriter
+from indexer.store import Store
+from indexer.threads import in_thread
+
+_ROUND = 200  # frames at once
+_ASKED = 20  # identities at once
+
+log = structlog.get_logger(__name__)
+
+
+class Parked:
+    """Of one event loop. ``on_outcome`` gets what follows from the commits that are let in."""
+
+    def __init__(
+        self,
+        store: Store,
+        processor: Processor,
+        resolver: Resolver,
+        in_writer: InWriter,
+        on_outcome: Callable[[Outcome], Awaitable[None]],
+        seconds: float,
+    ) -> None:
+        self._store, self._processor, self._resolver = store, processor, resolver
+        self._in_writer, self._on_outcome, self._seconds = in_writer, on_outcome, seconds
+
+    async def run(self) -> None:
+        """A round every ``seconds``, until cancelled. Raises ``StoreError``."""
+        turn = 0
+        while True:
+            await asyncio.sleep(self._seconds)
+            turn += 1
+            await self._round(turn)
+
+    async def _round(self, turn: int) -> None:
+        """Another part of what is parked each time, so that none holds up the others."""
+        reason = DropReason.IDENTITY_UNAVAILABLE
+        kept = await self._in_writer(lambda: self._store.kept(reason, _ROUND, turn))
+        dids = list(dict.fromkeys(item.did for item in kept if item.did is not None))[:_ASKED]
+        known = {did for did in dids if await in_thread(lambda: self._is_known(did))}  # noqa: B023
+        ready: list[Kept] = [item for item in kept if item.did in known]
+        if ready:
+            log.info("parked frames are looked at again", frames=len(ready))
+            await self._on_outcome(await self._in_writer(lambda: self._processor.reexamine(ready)))
+
+    def _is_known(self, did: str) -> bool:
+        """Whether the directory answers, be it that there is no such DID."""
+        try:
+            self._resolver.resolve(did)
+        except IdentityNotFound:
+            return True
+        except NetworkError:
+            return False
+        return True
