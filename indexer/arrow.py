@@ -27,6 +27,7 @@ from indexer.tables import (
 
 # Its compiled names are invisible to a type checker.
 pa: Any = import_module("pyarrow")
+import_module("pyarrow.dataset")  # which DuckDB would load in the midst of the first transaction
 Table = Any
 
 

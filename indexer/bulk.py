@@ -21,7 +21,7 @@ from websockets.uri import parse_uri
 
 from indexer.screen import Everything, Sink
 
-BUFFER = 1 << 20  # bytes: what one read can bring
+BUFFER = 1 << 18  # bytes: what one read can bring
 _MAX_HEAD = 65_536  # bytes of a handshake's answer
 _CLOSE_SECONDS = 1.0
 
@@ -34,8 +34,9 @@ _DATA = frozenset({Opcode.BINARY, Opcode.TEXT, Opcode.CONT})
 class BulkConnection(asyncio.BufferedProtocol):
     """``await BulkConnection.open(…)``, then ``receive`` until it raises ``ConnectionClosed``."""
 
-    def __init__(self, url: str, max_size: int, user_agent: str) -> None:
+    def __init__(self, url: str, sink: Sink, max_size: int, user_agent: str) -> None:
         self._core = ClientProtocol(parse_uri(url), max_size=max_size)
+        self._sink = sink
         self._max_size, self._user_agent = max_size, user_agent
         self._buffer = bytearray(BUFFER)
         self._start = self._end = 0
@@ -52,6 +53,7 @@ class BulkConnection(asyncio.BufferedProtocol):
         cls,
         url: str,
         sock: socket.socket,
+        sink: Sink,
         *,
         secure: ssl.SSLContext | None,
         host: str | None,
@@ -61,7 +63,7 @@ class BulkConnection(asyncio.BufferedProtocol):
     ) -> BulkConnection:
         """Shakes hands over the connected ``sock``. Raises ``OSError``, ``WebSocketException``."""
         loop = asyncio.get_running_loop()
-        make: Callable[[], BulkConnection] = lambda: cls(url, max_size, user_agent)  # noqa: E731
+        make: Callable[[], BulkConnection] = lambda: cls(url, sink, max_size, user_agent)  # noqa: E731
         _, self = await loop.create_connection(make, sock=sock, ssl=secure, server_hostname=host)
         try:
             await self._shake_hands()
@@ -71,12 +73,12 @@ class BulkConnection(asyncio.BufferedProtocol):
         self._pinging = asyncio.create_task(self._keep_alive(ping))
         return self
 
-    async def receive(self, sink: Sink) -> None:
-        """Put the messages that are here into ``sink``; returns when there was at least one.
+    async def receive(self) -> None:
+        """Put the messages that are here into the sink; returns when there was something.
 
         Raises ``ConnectionClosed`` once there are none and none will come.
         """
-        while not self._split(sink):
+        while not self._split(self._sink):
             if self._lost.done():
                 raise self._closed()
             if self._paused and self._transport is not None:

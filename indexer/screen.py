@@ -70,11 +70,15 @@ _FRONT = (
     + rb"crevm[ -~]{13}cseq"
     + _SEQ
     + rb"drepox\x20([ -~]{32})dtimex(?:\x18[ -~]{24}|\x1b[ -~]{27})eblobs\x80"
-    rb"esince(?:m[ -~]{13}|\xf6)fblocks(?:\x59([\x01-\xff].)|\x5a(\x00[\x01-\xff]..))"
+    rb"esince(?:m[ -~]{13}|\xf6)fblocks"
 )
-_ALONE = re.compile(_FRONT, re.DOTALL).match
-# A message of up to 4,980,735 bytes: those that are nearer to the limit go the long way.
-_IN_STREAM = re.compile(rb"\x82(?:\x7e(..)|\x7f\x00{5}([\x00-\x4b]..))" + _FRONT, re.DOTALL).match
+_SHORT_BLOCKS = rb"\x59([\x01-\xff].)"
+_LONG_BLOCKS = rb"\x5a(\x00[\x01-\xff]..)"
+_ALONE = re.compile(
+    _FRONT + rb"(?:" + _SHORT_BLOCKS + rb"|" + _LONG_BLOCKS + rb")", re.DOTALL
+).match
+# In a stream only those below 64 KB, which nearly all are: the others go the long way.
+_IN_STREAM = re.compile(rb"\x82\x7e(..)" + _FRONT + _SHORT_BLOCKS, re.DOTALL).match
 # Bytes after the blocks, by the number of fields: commit, rebase, tooBig; with prevData.
 _AFTER = {b"\xab": 64, b"\xac": 114}
 
@@ -83,13 +87,15 @@ _int = int.from_bytes
 
 @dataclass(slots=True)
 class _Run:
-    """Of what passed by. ``high`` is a seq as it is on the wire, which sorts as its number does."""
+    """Of what passed by. ``latest`` and ``high``, for those that did not rise, are seqs as they are
+    on the wire, which sort as their numbers do; ``time`` is the latest one's, b"" if unknown."""
 
     frames: int = 0
     size: int = 0
     regressed: int = 0
     high: bytes = b""
     time: bytes = b""
+    latest: bytes = b""
 
 
 class Everything:
@@ -153,24 +159,24 @@ class Screen:
         tracked, under_way, last = self._tracked, self._under_way, self._last
         first, frames, regressed, high, did_ends = at, 0, 0, b"", 0
         while (match := _IN_STREAM(buffer, at, end)) is not None:
-            short, long, fields, seq, did, blocks, more_blocks = match.groups()
-            stop = at + (10 + _int(long, "big") if short is None else 4 + _int(short, "big"))
-            size = _int(more_blocks if blocks is None else blocks, "big")
-            if match.end() + size + _AFTER[fields] != stop or stop > end:
+            size, fields, seq, did, blocks = match.groups()
+            stop = at + 4 + _int(size, "big")
+            if match.end() + _int(blocks, "big") + _AFTER[fields] != stop or stop > end:
                 break
             if did in tracked or did in under_way:
                 break
             if seq <= last:
                 regressed += 1
                 high = max(high, last)
-            at, last, did_ends = stop, seq, match.end(5)
+            at, last, did_ends = stop, seq, match.end(4)
             frames += 1
         if frames:
             run = self._run
             run.frames += frames
             run.size += at - first
             run.regressed += regressed
-            run.high, self._last = max(run.high, high, last), last
+            run.high, run.latest = max(run.high, high), last
+            self._last = last
             run.time = _time(buffer, did_ends)
         return at
 
@@ -184,13 +190,14 @@ class Screen:
             self._last = seq
             self._hand_over(did, buffer, start, end)
             return
-        run = self._run
+        run, last = self._run, self._last
         run.frames += 1
         run.size += end - start
-        run.regressed += seq <= self._last
-        run.high = max(run.high, seq)
-        run.time = time or run.time
-        self._last = seq
+        run.time = time
+        if seq <= last:
+            run.regressed += 1
+            run.high = max(run.high, last)
+        self._last = run.latest = seq
 
     def items(self, at: int) -> list[Item]:
         self._end_run()
@@ -222,7 +229,7 @@ class Screen:
             at=at,
             frames=run.frames,
             bytes=run.size,
-            seq=_int(run.high[1:], "big"),
+            seq=_int(max(run.high, run.latest)[1:], "big"),
             time=run.time.decode() or None,
             regressed=run.regressed,
         )

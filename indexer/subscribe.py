@@ -79,27 +79,19 @@ class Receiver(StrEnum):
 class WebsocketsConnection:
     """The library's own connection, used as ``BulkConnection`` is: messages in groups."""
 
-    def __init__(self, connection: ClientConnection) -> None:
-        self._connection = connection
-        self._waiting: list[bytes] = []
-        self._changed = asyncio.Event()
+    def __init__(self, connection: ClientConnection, sink: Sink) -> None:
+        self._connection, self._sink = connection, sink
+        self._some = asyncio.Event()
         self._taken = asyncio.Event()
         self._pump = asyncio.create_task(self._receive())
 
-    async def receive(self, sink: Sink) -> None:
-        """Put what came since the last call into ``sink``, at least one message.
-
-        Raises ``ConnectionClosed``.
-        """
-        while not self._waiting:
-            if self._pump.done():
-                await self._pump
-            self._changed.clear()
-            await self._changed.wait()
-        waiting, self._waiting = self._waiting, []
+    async def receive(self) -> None:
+        """Until the sink has messages, at least one. Raises ``ConnectionClosed``."""
+        if self._pump.done() and not self._some.is_set():
+            await self._pump
         self._taken.set()
-        for message in waiting:
-            sink.take(message, 0, len(message))
+        await self._some.wait()
+        self._some.clear()
 
     async def close(self) -> None:
         await self._connection.close()
@@ -107,21 +99,23 @@ class WebsocketsConnection:
         await asyncio.gather(self._pump, return_exceptions=True)
 
     async def _receive(self) -> None:
-        """While messages are there, ``recv`` does not suspend: one wake-up serves many."""
-        size = 0
+        """While messages are there, ``recv`` does not suspend: one wake-up serves many. Each one is
+        looked at while it is in the processor's cache."""
+        recv, take, some = self._connection.recv, self._sink.take, self._some
         try:
             while True:
-                message = await self._connection.recv(decode=False)
-                if not self._waiting:
-                    size = 0
-                    self._changed.set()
-                size += len(message)
-                self._waiting.append(message)
-                if len(self._waiting) >= _AT_ONCE or size >= _BYTES_AT_ONCE:
-                    self._taken.clear()
-                    await self._taken.wait()
+                await self._taken.wait()
+                self._taken.clear()
+                size = 0
+                for _ in range(_AT_ONCE):
+                    message = await recv(decode=False)
+                    size += len(message)
+                    take(message, 0, len(message))
+                    some.set()
+                    if size > _BYTES_AT_ONCE:
+                        break
         finally:
-            self._changed.set()
+            some.set()
 
 
 Connection = BulkConnection | WebsocketsConnection
@@ -202,6 +196,11 @@ class Subscription:
         if self._unsettled <= 0:
             self._settled.set()
 
+    @property
+    def reading(self) -> Connection | None:
+        """The present connection."""
+        return self._socket
+
     async def reconnect(self) -> None:
         """Give up the present connection; the next one starts at the cursor."""
         if self._socket is not None:
@@ -236,7 +235,7 @@ class Subscription:
         """Until the connection ends; raises only if it was not closed properly."""
         try:
             while True:
-                await connection.receive(self._sink)
+                await connection.receive()
                 self._failures = 0
                 await self._enqueue(self._sink.items(self._clock()))
         except ConnectionClosedOK:
@@ -249,6 +248,8 @@ class Subscription:
         await self._pass_oversized()
 
     async def _enqueue(self, items: list[Item]) -> None:
+        if not items:
+            return
         self._unsettled += len(items)
         self._settled.clear()
         await self._queue.put(*items)
@@ -283,6 +284,7 @@ class Subscription:
                 return await BulkConnection.open(
                     self.url + METHOD + query,
                     await self._dial(),
+                    self._sink,
                     secure=context,
                     host=host,
                     max_size=MAX_FRAME,
@@ -304,7 +306,7 @@ class Subscription:
                 max_size=MAX_FRAME,
                 max_queue=_BUFFERED_MESSAGES,
             )
-            return WebsocketsConnection(connection)
+            return WebsocketsConnection(connection, self._sink)
 
     async def _dial(self) -> socket.socket:
         """A connection to an address that was checked. Raises ``BlockedAddress``, ``OSError``."""

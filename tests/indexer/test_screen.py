@@ -8,6 +8,7 @@ import struct
 import pytest
 
 from atdata.protocol.namespaces import COLLECTIONS
+from atdata.protocol.syntax import Did
 from indexer.frames import parse
 from indexer.received import Item, Passed, Received
 from indexer.screen import Everything, Screen
@@ -146,7 +147,7 @@ def test_an_op_in_an_indexed_collection_is_never_passed_by(
 
 @either
 def test_frames_of_a_tracked_repo_are_handed_over_in_their_place(skim: bool) -> None:
-    noise, ours = Repo(did="did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"), Repo()
+    noise, ours = Repo(did=Did("did:plc:aaaaaaaaaaaaaaaaaaaaaaaa")), Repo()
     frames = [
         post(noise, 0).at(SEQ + 1).frame,
         post(ours, 0).at(SEQ + 2).frame,
