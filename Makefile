@@ -27,8 +27,11 @@ $(VENV)/.dev: requirements/dev.lock $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@touch $@
 
+# Another recording is another network: its index has another name.
+DEMO := $(shell cksum recordings/demo/manifest.json | cut -d" " -f1)
+
 run: $(VENV)/.run ## The node on the bundled recording: page and API on http://127.0.0.1:$(PORT). RELAY=wss://… follows a live relay
-	@$(BIN)/atdata serve --port $(PORT) $(if $(RELAY),--db .run/live.duckdb --source $(RELAY),--db .run/demo-$(PORT).duckdb --recording recordings/demo --dev)
+	@$(BIN)/atdata serve --port $(PORT) $(if $(RELAY),--db .run/live.duckdb --source $(RELAY),--db .run/demo-$(DEMO)-$(PORT).duckdb --recording recordings/demo --dev)
 
 test: lint unit ## Everything this machine can run; what it leaves out is named with the reason
 

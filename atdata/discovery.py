@@ -87,6 +87,9 @@ class DatasetHit(DatasetView):
         return pull(self, library, api=self.api)
 
 
+MAX_EMPTY_PAGES = 20  # in a row
+
+
 class _Pages:
     """One query's pages, each fetched once."""
 
@@ -95,6 +98,7 @@ class _Pages:
         self._ahead: DatasetPage | None = None  # fetched for its total, not yet given out
         self._cursor: str | None = None
         self._total: int | None = None
+        self._empty = 0
         self.done = False
 
     def total(self) -> int:
@@ -104,8 +108,10 @@ class _Pages:
 
     def next_hits(self) -> list[DatasetHit]:
         page, self._ahead = self._ahead or self._fetch(), None
-        # A cursor that does not move, or moves without giving anything, would go on for ever.
-        self.done = page.cursor in (None, self._cursor) or not page.datasets
+        # A page may be empty: its hits were hidden meanwhile. A cursor that does not move, or moves
+        # on and on without giving anything, would never end.
+        self._empty = 0 if page.datasets else self._empty + 1
+        self.done = page.cursor in (None, self._cursor) or self._empty > MAX_EMPTY_PAGES
         self._cursor = page.cursor
         return [DatasetHit.of(view, self._api) for view in page.datasets]
 

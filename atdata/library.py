@@ -188,6 +188,8 @@ def read_pulled(folder: Path) -> PulledDataset:
             manifest.handle,
         )
         _check_shards(pulled)
+    except FileNotFoundError as error:
+        raise NotFound(f"{path} is not there: nothing was pulled") from error
     except (OSError, ValueError, AtdataError) as error:
         log.warning("%s is not used: %s", path, error)
         raise NotFound(f"{path}: {error}") from error

@@ -243,7 +243,7 @@ class Fetch:
         try:
             document = self.http.get_json(f"{self.plc}/{did}", max_bytes=_MAX_DOCUMENT)
         except (FetchFailed, XrpcError) as error:
-            if error.status is None or error.status >= 500:
+            if error.status not in (404, 410):  # anything else is an outage, not an absence
                 raise
             return None
         if not isinstance(document, dict) or document.get("id") != did:

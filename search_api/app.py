@@ -28,6 +28,7 @@ from search_api.database import Database
 from search_api.follow import Follower
 from search_api.limits import RateLimit
 from search_api.methods import methods
+from search_api.origin import origin
 from search_api.search import Search
 from search_api.text_index import TextIndex
 from search_api.web.pages import Pages, add_pages
@@ -160,10 +161,9 @@ def _add_service_routes(
             )
         return json_response({"version": VERSION})
 
-    def did_document() -> Response:
-        if config.public_url is None:
-            raise HTTPException(404, "this service has no public address")
-        host = urlsplit(config.public_url).netloc.replace(":", "%3A")
+    def did_document(request: Request) -> Response:
+        endpoint = origin(config, request)
+        host = urlsplit(endpoint).netloc.replace(":", "%3A")
         return json_response(
             {
                 "@context": ["https://www.w3.org/ns/did/v1"],
@@ -172,7 +172,7 @@ def _add_service_routes(
                     {
                         "id": SERVICE_ID,
                         "type": "AtdataSearchService",
-                        "serviceEndpoint": config.public_url,
+                        "serviceEndpoint": endpoint,
                     }
                 ],
             }

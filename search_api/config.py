@@ -28,7 +28,7 @@ class SearchConfig(BaseSettings):
         default=None,
         pattern=r"^https?://[A-Za-z0-9.:\-\[\]]+$",
         description="Where clients reach this service: scheme and host, no path. Without it, "
-        "pages name the address that they were asked under, and there is no DID document.",
+        "pages and the DID document name the address that they were asked under.",
     )
     dev: bool = Field(
         default=False, description="A network on one's own machine: http and loopback."

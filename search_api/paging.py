@@ -54,7 +54,7 @@ def decode(cursor: str, question: str, kinds: Sequence[type[Key]]) -> tuple[Key,
     keys = body[2:]
     if [type(key) for key in keys] != list(kinds):
         raise InvalidCursor(f"{quote(cursor)} is not a cursor of this service")
-    if any(isinstance(key, int) and not 0 <= key < 2**63 for key in keys):
+    if any(isinstance(key, int) and not -(2**63) <= key < 2**63 for key in keys):
         raise InvalidCursor(f"{quote(cursor)} is not a cursor of this service")
     return tuple(keys)
 

@@ -126,6 +126,7 @@ def source_status(row: Row) -> SourceStatus:
         url=url,
         cursor=cursor,
         last_event_at=None if event_us is None else timestamp(event_us),
+        last_seen_at=None if seen_us is None else timestamp(seen_us),
         lag_seconds=lag,
     )
 

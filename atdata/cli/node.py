@@ -7,7 +7,9 @@ indexer fails, the node ends with status 1 and says why; it never serves a dead 
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack
@@ -165,6 +167,9 @@ def _serve(
         server.should_exit = True
 
     thread = IndexerThread(follow, end_server)
+    # uvicorn ends at SIGTERM, then raises it again for whoever was there before it: us, so that the
+    # cleanup below runs.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     thread.start()
     say(f"atdata: page and API on http://{config.host}:{config.port} (^C ends)")
     try:

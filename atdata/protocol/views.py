@@ -234,11 +234,13 @@ class LicensePage:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One firehose. ``lag_seconds`` is the age of the last event when it was received."""
+    """One firehose. ``last_seen_at`` is when something was last received; ``lag_seconds`` how old
+    the last event was then: a source that fell silent shows in the former alone."""
 
     url: str
     cursor: int
     last_event_at: str | None = None
+    last_seen_at: str | None = None
     lag_seconds: int | None = None
 
 

@@ -8,7 +8,6 @@ security policy allows nothing but our own files.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -32,6 +31,7 @@ from search_api.methods import (
     question,
     required_uri,
 )
+from search_api.origin import origin
 from search_api.search import Question, Search
 from search_api.web import text
 from search_api.xrpc import MAX_QUERY_STRING, Params, as_xrpc, invalid, parse_params
@@ -47,7 +47,6 @@ HEADERS = {
 }
 FACET_SIZE = 20
 RELATED_LENSES = 12
-_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9a-fA-F:]{2,45}\](:[0-9]{1,5})?")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 log = structlog.get_logger(__name__)
@@ -121,7 +120,7 @@ class Pages:
             detail=detail,
             lenses=lenses,
             names=self._search.schema_names(_ends(lenses)),
-            snippet=_snippet(detail, self._origin(request), self._is_dev(request)),
+            snippet=_snippet(detail, origin(self._config, request), self._is_dev(request)),
             record=json.dumps(detail.record, indent=2, ensure_ascii=False),
             record_url=_record_url(detail),
         )
@@ -172,17 +171,8 @@ class Pages:
         pairs = request.query_params.multi_items()
         return parse_params(self._catalog, nsid, [(name, value) for name, value in pairs if value])
 
-    def _origin(self, request: Request) -> str:
-        """Where this service is reached, for the snippet."""
-        if self._config.public_url is not None:
-            return self._config.public_url
-        host = request.headers.get("host", "")
-        if _HOST.fullmatch(host) is None:
-            host = f"{self._config.host}:{self._config.port}"
-        return f"{request.url.scheme}://{host}"
-
     def _is_dev(self, request: Request) -> bool:
-        return self._config.dev or urlsplit(self._origin(request)).hostname in _LOOPBACK
+        return self._config.dev or urlsplit(origin(self._config, request)).hostname in _LOOPBACK
 
     def _render(
         self, request: Request, template: str, http_status: int = 200, **values: object

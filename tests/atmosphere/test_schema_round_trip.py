@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import atdata
+from atdata.ndarray import dtype_of_hint
 from atdata.protocol import cbor, records
 from atdata.protocol.namespaces import SCHEMA_COLLECTION
 from atdata.protocol.records import SchemaRecord, parse
@@ -53,9 +54,9 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
         return SCALARS[hint]
     if typing.get_origin(hint) is list:
         return st.lists(values_of(typing.get_args(hint)[0]), max_size=3)
-    if hint is NDArray:
+    if hint == NDArray:
         return st.sampled_from(DTYPES).flatmap(arrays_of)
-    return arrays_of(typing.get_args(typing.get_args(hint)[1])[0])
+    return arrays_of(dtype_of_hint(hint))
 
 
 def arrays_of(dtype: Any) -> st.SearchStrategy[Any]:
@@ -104,7 +105,7 @@ def as_recorded(hint: Any) -> Any:
         return list[as_recorded(typing.get_args(hint)[0])]  # type: ignore[misc]
     if type(None) in typing.get_args(hint):
         return as_recorded(typing.get_args(hint)[0]) | None
-    return NDArray[np.float32] if hint is NDArray else hint
+    return NDArray[np.float32] if hint == NDArray else hint
 
 
 @given(typed_samples())

@@ -197,6 +197,7 @@ def test_status_says_sources_counts_drops_and_how_far_text_search_is(
                 "url": "wss://relay.example.com",
                 "cursor": 42,
                 "lastEventAt": "2025-10-09T08:53:20.000Z",
+                "lastSeenAt": "2025-10-09T08:53:23.500Z",
                 "lagSeconds": 3,
             },
         ],

@@ -61,6 +61,21 @@ def test_the_did_document_names_the_service(service: Service) -> None:
     ]
 
 
+def test_without_a_configured_address_the_document_names_the_one_it_was_asked_under(
+    index: IndexBuilder, tmp_path: Path
+) -> None:
+    database = Database(index.connection)
+    text_index = TextIndex(tmp_path / "unnamed", database)
+    app = create_app(database, text_index, SearchConfig(port=8123))
+    client = TestClient(app, base_url="http://127.0.0.1:8123")
+    document = client.get("/.well-known/did.json").json()
+    assert document["id"] == "did:web:127.0.0.1%3A8123"
+    assert document["service"][0]["serviceEndpoint"] == "http://127.0.0.1:8123"
+    forged = client.get("/.well-known/did.json", headers={"host": "a b<script>"}).json()
+    assert forged["id"] == "did:web:127.0.0.1%3A8123"
+    text_index.close()
+
+
 def test_metrics_count_requests_by_method_and_status(service: Service) -> None:
     service.get("listTags")
     service.error("listTags", limit=0)
