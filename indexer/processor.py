@@ -94,7 +94,8 @@ class Processor:
         noise (then ``flush`` writes the cursor). Raises ``StoreError``."""
         outcome, batch = Outcome(), self._store.batch()
         arrivals = self._read(received, batch, outcome)
-        evidence = self._prove(arrivals)
+        with self._metrics.prove_seconds.time():
+            evidence = self._prove(arrivals)
         for arrival in arrivals:
             self._decide(arrival, batch, evidence, outcome)
         for stream in self._streams.values():
@@ -322,7 +323,8 @@ class Processor:
         log.warning("source says", source=item.source, name=event.name, message=event.message)
         if event.name == "OutdatedCursor":
             stream = self._stream(item.source)
-            stream.last = with_gap(stream.last, outdated(stream.position(), item.at))
+            position = stream.position()
+            stream.last = with_gap(position, outdated(position, item.at))
             outcome.gap = True
 
     def _on_stream_error(
