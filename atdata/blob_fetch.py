@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import threading
 import time
 from collections.abc import Callable
-from queue import SimpleQueue
 from tempfile import TemporaryFile
-from typing import IO, Any, Self, cast
+from typing import IO, cast
 
 from atdata.network.body import Body
 from atdata.network.http import HttpClient
@@ -23,9 +21,8 @@ from atdata.protocol.errors import CidMismatch, FetchFailed, FetchTimeout
 from atdata.protocol.syntax import BlobUri
 
 MAX_BLOB_BYTES = 1 << 40
-IN_MEMORY = 64 << 20  # bytes of a blob; a larger one waits for its check in a temporary file
-PIECE = 1 << 18
-AHEAD = 8  # pieces that wait to be hashed
+IN_MEMORY = 4 << 20  # bytes of a blob; a larger one waits for its check in a temporary file
+PIECE = 1 << 20
 ATTEMPTS = 3
 FIRST_DELAY = 0.2  # seconds; doubled each time
 
@@ -63,16 +60,15 @@ def fetch_blob(
 
 def _checked(body: Body, blob: BlobUri) -> IO[bytes]:
     # A host may say any length, or none.
-    file: Any = io.BytesIO() if (body.content_length or 0) <= IN_MEMORY else _temporary()
-    size = 0
+    file: IO[bytes] = io.BytesIO() if (body.content_length or 0) <= IN_MEMORY else _temporary()
+    sha256, size = hashlib.sha256(), 0
     try:
-        with _Sha256() as sha256:
-            for piece in body.chunks(PIECE):
-                sha256.update(piece)
-                size += len(piece)
-                if size > IN_MEMORY and isinstance(file, io.BytesIO):
-                    file = _moved(file)
-                file.write(piece)
+        for piece in body.chunks(PIECE):
+            sha256.update(piece)
+            size += len(piece)
+            if size > IN_MEMORY and isinstance(file, io.BytesIO):
+                file = _moved(file)
+            _write(file, piece)
         digest = sha256.digest()
         if digest != blob.cid.digest:
             actual = Cid.from_bytes(blob.cid.raw[:4] + digest)
@@ -81,48 +77,23 @@ def _checked(body: Body, blob: BlobUri) -> IO[bytes]:
     except BaseException:
         file.close()
         raise
-    return cast("IO[bytes]", file)
-
-
-class _Sha256:
-    """A hash that is worked out on a thread of its own, while the next bytes are being received
-    and these are being kept; at most ``AHEAD`` pieces wait for it. Complete after the ``with``."""
-
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
-        self._pieces: SimpleQueue[bytes] = SimpleQueue()
-        self._room = threading.Semaphore(AHEAD)
-        self._thread = threading.Thread(target=self._run, name="sha256", daemon=True)
-
-    def update(self, piece: bytes) -> None:
-        """Add a piece, which is not empty."""
-        self._room.acquire()
-        self._pieces.put(piece)
-
-    def digest(self) -> bytes:
-        """The SHA-256 of all pieces."""
-        return self._sha256.digest()
-
-    def _run(self) -> None:
-        while piece := self._pieces.get():
-            self._sha256.update(piece)
-            self._room.release()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pieces.put(b"")
-        self._thread.join()
+    # Written without a buffer, read with one.
+    return io.BufferedReader(file) if isinstance(file, io.FileIO) else file
 
 
 def _moved(memory: io.BytesIO) -> IO[bytes]:
     file = _temporary()
     with memory:
-        file.write(memory.getbuffer())
+        _write(file, memory.getvalue())
     return file
 
 
+def _write(file: IO[bytes], piece: bytes) -> None:
+    written = file.write(piece)
+    while written < len(piece):  # which a file without a buffer may do
+        written += file.write(piece[written:])
+
+
 def _temporary() -> IO[bytes]:
-    return cast("IO[bytes]", TemporaryFile(buffering=PIECE))
+    """A file of system calls only: a page cache takes pieces faster than memory of our own does."""
+    return cast("IO[bytes]", TemporaryFile(buffering=0))
