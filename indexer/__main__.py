@@ -22,6 +22,7 @@ from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Resolver
 from atdata.protocol.errors import AtdataError
 from indexer.config import IndexerConfig
+from indexer.live import show
 from indexer.pipeline import Indexer
 from indexer.recordings import Recording, ReplayServer, record
 from indexer.store import Store, open_database
@@ -34,16 +35,27 @@ async def run(config: IndexerConfig, registry: CollectorRegistry | None = None) 
     """
     connection = open_database(config.db, memory_limit=config.memory_limit, threads=config.threads)
     http = HttpClient(Policy(dev=config.dev))
+    registry = CollectorRegistry() if registry is None else registry
+    showing: asyncio.Task[None] | None = None
     try:
         resolver = Resolver(http, plc=config.plc)
         indexer = Indexer(config, connection, resolver, registry=registry)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, indexer.stop)
+        if sys.stderr.isatty():
+            showing = asyncio.create_task(show(registry, _write_at_once))
         await indexer.run()
     finally:
+        if showing is not None:
+            showing.cancel()
         http.close()
         connection.close()
+
+
+def _write_at_once(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 async def replay(folder: Path, *, host: str, port: int, rate: float | None) -> None:
@@ -78,11 +90,19 @@ def configure_logging() -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
-            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
+            *(
+                (structlog.dev.ConsoleRenderer(), _over_the_live_line)
+                if terminal
+                else (structlog.processors.JSONRenderer(),)
+            ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _over_the_live_line(logger: object, method: str, text: str) -> str:
+    return f"\x1b[K{text}"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+PREFIX = "atdata_indexer"
+
 
 class Metrics:
     """One per indexer. Seconds and plain counts; labels are our own enums and sources."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        prefix = "atdata_indexer"
+        prefix = PREFIX
         self.frames = Counter(f"{prefix}_frames", "Frames received", ["source"], registry=registry)
         self.screened = Counter(
             f"{prefix}_screened", "Frames that could not matter", registry=registry
@@ -53,6 +55,17 @@ class Metrics:
         )
         self.connected = Gauge(
             f"{prefix}_connected", "1 while the source is connected", ["source"], registry=registry
+        )
+        self.unsettled = Gauge(
+            f"{prefix}_unsettled",
+            "Items of the source that are received and not durable yet",
+            ["source"],
+            registry=registry,
+        )
+        self.prove_seconds = Histogram(
+            f"{prefix}_prove_seconds",
+            "Identities, signatures and trees of a run",
+            registry=registry,
         )
         self.batch_seconds = Histogram(
             f"{prefix}_batch_seconds", "From a run of frames to durable", registry=registry

@@ -305,6 +305,7 @@ class Indexer:
         self._metrics.queue_frames.set(self._queue.frames)
         self._metrics.queue_bytes.set(self._queue.bytes)
         for state in map(self._state, self._subscriptions.values()):
+            self._metrics.unsettled.labels(state.url).set(self._subscriptions[state.url].unsettled)
             self._metrics.connected.labels(state.url).set(state.link is Link.CONNECTED)
             self._metrics.cursor.labels(state.url).set(state.cursor or 0)
             if state.event_time is not None and state.seen_at is not None:

@@ -157,7 +157,8 @@ async def _record_frames(
                 break
             left = None if left is None else left - len(received)
             for item in received:
-                tapes[item.source].write(item, seen)
+                if isinstance(item, Received):  # without a screen, everything is
+                    tapes[item.source].write(item, seen)
     finally:
         for task in tasks:
             task.cancel()

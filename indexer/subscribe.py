@@ -197,6 +197,11 @@ class Subscription:
             self._settled.set()
 
     @property
+    def unsettled(self) -> int:
+        """How many items are handed over, and the writer is not done with."""
+        return self._unsettled
+
+    @property
     def reading(self) -> Connection | None:
         """The present connection."""
         return self._socket

@@ -12,7 +12,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.utils import accept_key
 
 from atdata.protocol.errors import BlockedAddress
-from indexer.frame_queue import FrameQueue, Received
+from indexer.frame_queue import FrameQueue, Item, Received
+from indexer.received import size_of
 from indexer.subscribe import Link, Patience, Receiver, Subscription, source_url
 from tests.indexer.network import Firehose, until
 from tests.indexer.repo_builder import account
@@ -164,7 +165,7 @@ def test_connects_with_the_cursor_that_was_reached(cursor: int | None) -> None:
 
 
 def test_frames_come_byte_for_byte_with_their_time_and_connection() -> None:
-    async def main() -> tuple[list[Received], list[bytes], str]:
+    async def main() -> tuple[list[Item], list[bytes], str]:
         async with Firehose() as net, following(net) as (subject, waiting):
             await until(lambda: subject.link is Link.CONNECTED, lambda: "connected")
             await net.send(account(DID), b"any bytes")
@@ -437,9 +438,7 @@ def test_the_queue_gives_what_waits_in_order_up_to_a_limit() -> None:
         waiting = queue()
         for size in (1, 2, 3):
             await waiting.put(frame(size))
-        return [
-            [len(item.frame) for item in await waiting.take(limit, 0.01)] for limit in (2, 5, 5)
-        ]
+        return [[size_of(item) for item in await waiting.take(limit, 0.01)] for limit in (2, 5, 5)]
 
     assert asyncio.run(main()) == [[1, 2], [3], []]
 

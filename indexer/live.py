@@ -1,0 +1,81 @@
+"""The live line of ``run`` at a terminal: how fast, how far behind, what was taken and what not.
+
+Everything is read from the registry that Prometheus reads too, so that both always say the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from indexer.metrics import PREFIX
+
+_REASONS = 4  # that are named; the others are in the metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the indexer had counted at one moment. ``lag`` in seconds is that of the source that is
+    furthest behind, None before the first event; ``queued`` are items before the writer."""
+
+    frames: int
+    matched: int
+    verified: int
+    dropped: Mapping[str, int]
+    lag: float | None
+    queued: int
+
+
+def read(registry: CollectorRegistry) -> Reading:
+    """The present counts."""
+    frames = matched = verified = queued = 0
+    dropped: dict[str, int] = {}
+    lags: list[float] = []
+    for metric in registry.collect():
+        for sample in metric.samples:
+            value = int(sample.value)
+            match sample.name.removeprefix(f"{PREFIX}_"):
+                case "frames_total":
+                    frames += value
+                case "events_total" if sample.labels["kind"] == "Commit":
+                    matched = value
+                case "verified_total":
+                    verified = value
+                case "drops_total" if value:
+                    dropped[sample.labels["reason"]] = value
+                case "lag_seconds":
+                    lags.append(sample.value)
+                case "queue_frames":
+                    queued = value
+    return Reading(frames, matched, verified, dropped, max(lags, default=None), queued)
+
+
+def line(before: Reading, now: Reading, seconds: float) -> str:
+    """One line: the rate is that of the last ``seconds``, all else since the start."""
+    most = sorted(now.dropped.items(), key=lambda item: (-item[1], item[0]))
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in most[:_REASONS])
+    parts = (
+        f"{(now.frames - before.frames) / seconds:,.0f} frames/s",
+        "lag –" if now.lag is None else f"lag {now.lag:,.1f} s",
+        f"matched {now.matched:,}",
+        f"verified {now.verified:,}",
+        f"dropped {sum(now.dropped.values()):,}" + (f" ({reasons})" if reasons else ""),
+        f"queue {now.queued:,}",
+    )
+    return " · ".join(parts)
+
+
+async def show(
+    registry: CollectorRegistry, write: Callable[[str], object], seconds: float = 1.0
+) -> None:
+    """Write the line again and again, over itself, until cancelled."""
+    before, at = read(registry), time.monotonic()
+    while True:
+        await asyncio.sleep(seconds)
+        now, moment = read(registry), time.monotonic()
+        write(f"\x1b[K{line(before, now, moment - at)}\r")
+        before, at = now, moment
