@@ -181,19 +181,43 @@ class Screen:
         return at
 
     def take(self, buffer: Buffer, start: int, end: int) -> None:
-        seen = _ordinary(buffer, start, end) or _decoded(buffer, start, end)
-        if seen is None:
-            self._hand_over(None, buffer, start, end)
+        match = _ALONE(buffer, start, end)
+        if match is not None:
+            fields, seq, did, blocks, more_blocks = match.groups()
+            size = _int(more_blocks if blocks is None else blocks, "big")
+            if match.end() + size + _AFTER[fields] == end:
+                if did in self._tracked or did in self._under_way:
+                    self._last = seq
+                    self._hand_over(did, buffer, start, end)
+                else:
+                    self._pass(seq, end - start)
+                    self._run.time = _time(buffer, match.end(3))
+                return
+        self._take_other(bytes(buffer[start:end]))
+
+    def _take_other(self, frame: bytes) -> None:
+        """What is no ordinary commit is decoded. Only messages of a repo can pass by; anything
+        else, and what can't be read, the writer must see."""
+        try:
+            seen = peek(frame)
+        except InvalidEvent:
+            seen = None
+        of_repo = seen is not None and seen.op == _MESSAGE and seen.t in _REPO_TYPES
+        if seen is None or not of_repo or seen.seq is None or seen.did is None:
+            self._hand_over(None, frame, 0, len(frame))
             return
-        seq, did, time, matters = seen
-        if matters or did in self._tracked or did in self._under_way:
+        did, seq = seen.did.encode(), _on_the_wire(seen.seq)
+        if mentions_collection(frame) or did in self._tracked or did in self._under_way:
             self._last = seq
-            self._hand_over(did, buffer, start, end)
+            self._hand_over(did, frame, 0, len(frame))
             return
+        self._pass(seq, len(frame))
+        self._run.time = (seen.time or "").encode() or self._run.time
+
+    def _pass(self, seq: bytes, size: int) -> None:
         run, last = self._run, self._last
         run.frames += 1
-        run.size += end - start
-        run.time = time
+        run.size += size
         if seq <= last:
             run.regressed += 1
             run.high = max(run.high, last)
@@ -235,39 +259,14 @@ class Screen:
         )
 
 
-_Seen = tuple[bytes, bytes, bytes, bool]
-"""seq as on the wire, DID, time, and whether a collection is mentioned."""
-
-
-def _ordinary(buffer: Buffer, start: int, end: int) -> _Seen | None:
-    """Of an ordinary commit; it has no op in an indexed collection."""
-    match = _ALONE(buffer, start, end)
-    if match is None:
-        return None
-    fields, seq, did, blocks, more_blocks = match.groups()
-    size = _int(more_blocks if blocks is None else blocks, "big")
-    if match.end() + size + _AFTER[fields] != end:
-        return None
-    return seq, did, _time(buffer, match.end(3)), False
-
-
 def _time(buffer: Buffer, did_ends: int) -> bytes:
     """The field after the DID: ``dtimex``, its length, the text."""
     start = did_ends + 7
     return bytes(buffer[start : start + buffer[start - 1]])
 
 
-def _decoded(buffer: Buffer, start: int, end: int) -> _Seen | None:
-    """What the cursor and the screen need of a message of a repo, read in full; None for anything
-    else, and for what can't be read: those the writer must see."""
-    frame = bytes(buffer[start:end])
-    try:
-        seen = peek(frame)
-    except InvalidEvent:
-        return None
-    if seen.op != _MESSAGE or seen.t not in _REPO_TYPES or seen.seq is None or seen.did is None:
-        return None
-    wide = seen.seq >> 32
-    seq = b"\x1b" + seen.seq.to_bytes(8, "big") if wide else b"\x1a" + seen.seq.to_bytes(4, "big")
-    time = (seen.time or "").encode()
-    return seq, seen.did.encode(), time, mentions_collection(frame)
+def _on_the_wire(seq: int) -> bytes:
+    """As an ordinary commit has it; small numbers in four bytes, too, so that all of them sort."""
+    if seq >> 32:
+        return b"\x1b" + seq.to_bytes(8, "big")
+    return b"\x1a" + seq.to_bytes(4, "big")
