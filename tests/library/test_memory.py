@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.bench.download import peak_of
@@ -9,6 +11,7 @@ from tests.bench.download import peak_of
 MEGABYTES = 300
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize("kind", ["BlobSource", "URLSource"])
 def test_a_large_shard_streams_in_a_fraction_of_its_size(kind: str) -> None:
-    assert peak_of(MEGABYTES, kind) < 200_000_000
+    assert peak_of(MEGABYTES, kind) < 150_000_000
