@@ -13,15 +13,17 @@ from dataclasses import dataclass, replace
 from atdata.protocol.cid import Cid
 from atdata.protocol.keys import key_of
 from atdata.protocol.namespaces import kind_of
+from atdata.protocol.records import moment
 from indexer import events
 from indexer.batch import Batch, RepoState, SyncState
 from indexer.drops import Drop, DropReason
 from indexer.mst import EMPTY_ROOT
 from indexer.replacement import Version, put_version
-from indexer.rows import uri_of
+from indexer.rows import micros, uri_of
 from indexer.verify import Chain, Head, Rejected, VerifiedCommit, VerifiedOp, chain
 
 DELETED = "deleted"
+NEWEST = ""  # in ``account_seq``: the time of the newest event applied, from whichever source
 
 # The bytes of these are not kept: a later commit of the repo, which we hold, says more.
 _NOT_KEPT = frozenset({DropReason.STALE_REV})
@@ -91,12 +93,16 @@ def on_account(batch: Batch, event: events.Account, origin: Origin) -> None:
     state = batch.repo(event.did)
     if state is None or event.seq <= state.account_seq.get(origin.source, 0):
         return
+    if _is_outdated(state, event, origin.source):
+        seen = {**state.account_seq, origin.source: event.seq}
+        batch.set_repo(replace(state, account_seq=seen))
+        return
     returns = event.active and not state.active and state.sync_state is SyncState.SYNCED
     state = replace(
         state,
         active=event.active,
         status=event.status,
-        account_seq={**state.account_seq, origin.source: event.seq},
+        account_seq={**state.account_seq, origin.source: event.seq, NEWEST: _time_of(event)},
         # While it was away, its PDS may have sent nothing of what it did.
         sync_state=SyncState.DESYNCHRONIZED if returns else state.sync_state,
         sync_error=None,
@@ -106,6 +112,19 @@ def on_account(batch: Batch, event: events.Account, origin: Origin) -> None:
         batch.purge(event.did)
         state = replace(state, data_cid=None, sync_state=SyncState.NEW)
     batch.set_repo(state)
+
+
+def _is_outdated(state: RepoState, event: events.Account, source: str) -> bool:
+    """Whether another source has already told of something later. Seqs order the events of one
+    source; between sources only the events' own times can."""
+    others = state.account_seq.keys() - {source, NEWEST}
+    return bool(others) and _time_of(event) < state.account_seq.get(NEWEST, 0)
+
+
+def _time_of(event: events.Account) -> int:
+    """Microseconds since 1970; 0 where the event's ``time`` is none."""
+    at = moment(event.time)
+    return 0 if at is None else micros(at)
 
 
 def _on_rejected(batch: Batch, did: str, rejected: Rejected, origin: Origin) -> None:

@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS repos (
     pds             VARCHAR,
     active          BOOLEAN NOT NULL DEFAULT true,
     status          VARCHAR,
-    account_seq     JSON NOT NULL DEFAULT '{}',  -- source url → seq of the newest #account applied
+    account_seq     JSON NOT NULL DEFAULT '{}',  -- source url → seq of its newest #account; '' → time (µs) of the newest of all
     rev             VARCHAR,
     data_cid        VARCHAR,
     sync_state      VARCHAR NOT NULL,     -- synced | desynchronized | new
