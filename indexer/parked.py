@@ -51,8 +51,8 @@ class Parked:
 
     async def _round(self, turn: int) -> None:
         """Another part of what is parked each time, so that none holds up the others."""
-        reason = DropReason.IDENTITY_UNAVAILABLE
-        kept = await self._in_writer(lambda: self._store.kept(reason, _ROUND, turn))
+        reason, quarantine = DropReason.IDENTITY_UNAVAILABLE, self._store.quarantine
+        kept = await self._in_writer(lambda: quarantine.of_reason(reason, _ROUND, turn))
         dids = list(dict.fromkeys(item.did for item in kept if item.did is not None))[:_ASKED]
         known = {did for did in dids if await in_thread(lambda: self._is_known(did))}  # noqa: B023
         ready: list[Kept] = [item for item in kept if item.did in known]

@@ -63,7 +63,19 @@ class Quarantine:
         """How many drops are held."""
         return self._held.rows
 
-    def select(self, where: str = "true", parameters: Sequence[object] = ()) -> list[Kept]:
+    def newest(self, limit: int) -> list[Kept]:
+        """The rows that came last."""
+        return self._select("true ORDER BY kept_at DESC, id LIMIT ?", [limit])
+
+    def row(self, row: int) -> Kept | None:
+        """The row of that id."""
+        return next(iter(self._select("id = ?", [row])), None)
+
+    def of_reason(self, reason: str, limit: int, turn: int) -> list[Kept]:
+        """Some rows that were dropped for ``reason``; others with another ``turn``."""
+        return self._select("reason = ? ORDER BY hash(id + ?) LIMIT ?", [reason, turn, limit])
+
+    def _select(self, where: str, parameters: Sequence[object]) -> list[Kept]:
         """The rows for which ``where`` holds, a condition of ours (with its order and limit)."""
         columns = "id, source, seq, did, reason, detail, frame, epoch_us(kept_at)"
         query = f"SELECT {columns} FROM quarantine WHERE {where}"  # noqa: S608

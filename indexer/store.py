@@ -21,9 +21,8 @@ from atdata.protocol.errors import StoreError, quote
 from atdata.protocol.keys import key_of
 from indexer import arrow
 from indexer.batch import Batch, Gap, Position, RepoState, SyncState
-from indexer.drops import DropReason
 from indexer.migrations import SCHEMA_VERSION, migrate
-from indexer.quarantine import Kept, Quarantine, QuarantineLimits
+from indexer.quarantine import Quarantine, QuarantineLimits
 from indexer.tables import Detail, Rows
 
 DEFAULT_LIMITS = QuarantineLimits()
@@ -192,11 +191,15 @@ class Store:
     def quarantined(self) -> int:
         return self._quarantine.rows
 
-    def kept(self, reason: DropReason, limit: int, turn: int = 0) -> list[Kept]:
-        """Up to ``limit`` rows of the quarantine, another choice with another ``turn``."""
-        where = "reason = ? ORDER BY hash(id + ?) LIMIT ?"
-        with self._naming_errors("read"):
-            return self._quarantine.select(where, [str(reason), turn, limit])
+    @property
+    def quarantine(self) -> Quarantine:
+        """What was dropped, with its bytes."""
+        return self._quarantine
+
+    def documents_by_uri(self, did: str) -> dict[str, str]:
+        """URI → CID of the records of ``did`` that are stored."""
+        query = "SELECT uri, cid FROM records WHERE repo = ?"
+        return dict(self._cursor.execute(query, [key_of(did)]).fetchall())
 
     def batch(self) -> Batch:
         """An empty batch over what is stored now."""

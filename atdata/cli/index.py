@@ -1,4 +1,4 @@
-"""``atdata index run | record | replay | status``: the indexer without the API."""
+"""``atdata index …``: the indexer without the API, and what people ask of a file that is closed."""
 
 from __future__ import annotations
 
@@ -112,3 +112,100 @@ def _print_status(found: dict[str, Any]) -> None:
         out.print(f"{name}: {found[name]:,}")
     for reason, count in sorted(found["drops"].items()):
         out.print(f"dropped {reason}: {count:,}")
+
+
+quarantine = typer.Typer(help="What was not indexed, and why.", no_args_is_help=True)
+app.add_typer(quarantine, name="quarantine")
+
+Db = Annotated[Path, typer.Option(help="The index's DuckDB file; no process may have it open.")]
+DEFAULT_DB = Path("atdata.duckdb")
+
+
+@app.command()
+@named_errors
+def resync(did: Annotated[str, typer.Argument(help="A DID.")], db: Db = DEFAULT_DB) -> None:
+    """Have the next run fetch this repo whole."""
+    with needs_servers():
+        from indexer import admin
+    admin.resync(db, did)
+    console().print(f"{plain(did)} is queued")
+
+
+@app.command()
+@named_errors
+def requeue(db: Db = DEFAULT_DB) -> None:
+    """Have the next run fetch the repos of all invalid records again."""
+    with needs_servers():
+        from indexer import admin
+    console().print(f"{admin.requeue(db):,} repos are queued")
+
+
+@app.command()
+@named_errors
+def verify(
+    did: Annotated[list[str] | None, typer.Argument(help="DIDs; none: all.")] = None,
+    db: Db = DEFAULT_DB,
+    plc: Plc = DEFAULT_PLC,
+    dev: Dev = False,
+    json: Json = False,
+) -> None:
+    """Compare the index with the accounts' PDSes, record by record. Ends with 1 if they differ."""
+    with needs_servers():
+        from indexer import admin
+        from indexer.config import IndexerConfig
+    found = admin.differences(IndexerConfig(db=db, plc=plc, dev=dev), tuple(did or ()))
+    if json:
+        print_json([asdict(item) for item in found])
+    else:
+        for item in found:
+            line = f"{item.uri}: index {item.ours}, PDS {item.theirs}"
+            console().print(plain(line), soft_wrap=True)
+    if found:
+        raise typer.Exit(1)
+
+
+@quarantine.command("list")
+@named_errors
+def list_quarantine(
+    db: Db = DEFAULT_DB,
+    limit: Annotated[int, typer.Option(help="At most so many, the newest.")] = 100,
+    json: Json = False,
+) -> None:
+    """What is kept, the newest first."""
+    with needs_servers():
+        from indexer import admin
+    kept = admin.quarantined(db, limit)
+    if json:
+        print_json([{**asdict(item), "frame": len(item.frame)} for item in kept])
+        return
+    for item in kept:
+        line = f"{item.id} {item.reason} {item.did or '-'}: {item.detail}"
+        console().print(plain(line), soft_wrap=True)
+
+
+@quarantine.command()
+@named_errors
+def show(
+    row: Annotated[int, typer.Argument(help="The number in the list.")], db: Db = DEFAULT_DB
+) -> None:
+    """One drop with its bytes, in hexadecimal, as JSON."""
+    with needs_servers():
+        from indexer import admin
+    kept = admin.quarantined_row(db, row)
+    print_json({**asdict(kept), "frame": kept.frame.hex()})
+
+
+@quarantine.command("replay")
+@named_errors
+def replay_quarantine(
+    row: Annotated[int | None, typer.Argument(help="The number in the list; none: all.")] = None,
+    db: Db = DEFAULT_DB,
+    plc: Plc = DEFAULT_PLC,
+    dev: Dev = False,
+) -> None:
+    """Judge commits of the quarantine again, as if they came now."""
+    with needs_servers():
+        from indexer import admin
+        from indexer.config import IndexerConfig
+    gone = admin.replay(IndexerConfig(db=db, plc=plc, dev=dev), row)
+    console().print(f"{gone:,} let go of")

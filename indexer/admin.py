@@ -1,0 +1,148 @@
+"""What a person asks of an index that no process has open: look, mark, replay, compare.
+
+Rules protected here: nothing is changed but through the one transaction of the store, and what is
+marked to be fetched is fetched, verified, by the next run.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from atdata.network.http import HttpClient, Policy
+from atdata.network.identity import Resolver
+from atdata.protocol.errors import NotFound, quote
+from atdata.protocol.namespaces import kind_of
+from atdata.protocol.syntax import Did
+from indexer.batch import RepoState, SyncState
+from indexer.config import IndexerConfig
+from indexer.drops import DropReason
+from indexer.metrics import Metrics
+from indexer.pipeline import microseconds
+from indexer.processor import Processor
+from indexer.proofs import Prover
+from indexer.quarantine import Kept
+from indexer.repos import Failed, Fetched, Gone, RepoClient
+from indexer.rows import uri_of
+from indexer.store import Store, open_database
+from indexer.turns import Turns
+
+_OF_A_RECORD = frozenset(
+    {DropReason.INVALID_RECORD, DropReason.INVALID_RECORD_CBOR, DropReason.OVERSIZED_RECORD}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One record that the index and the account's PDS do not agree on; None: not there. ``uri`` is
+    the DID where the repo could not be compared, ``ours`` then says why."""
+
+    uri: str
+    ours: str | None
+    theirs: str | None
+
+
+def resync(db: Path, did: str) -> None:
+    """Have ``did`` fetched by the next run, whether or not it was known.
+
+    Raises ``InvalidSyntax``, ``StoreError``.
+    """
+    Did.parse(did)
+    with open_database(db) as connection:
+        store = Store(connection)
+        batch, state = store.batch(), store.repo(did)
+        if state is None:
+            batch.set_repo(RepoState(did))
+        else:
+            batch.set_repo(replace(state, sync_state=SyncState.DESYNCHRONIZED, sync_error=None))
+        store.apply(batch)
+
+
+def quarantined(db: Path, limit: int = 100) -> list[Kept]:
+    """The newest rows of the quarantine. Raises ``StoreError``."""
+    with open_database(db, read_only=True) as connection:
+        return Store(connection).quarantine.newest(limit)
+
+
+def quarantined_row(db: Path, row: int) -> Kept:
+    """The row of that id. Raises ``NotFound``, ``StoreError``."""
+    with open_database(db, read_only=True) as connection:
+        found = Store(connection).quarantine.row(row)
+    if found is None:
+        raise NotFound(f"the quarantine of {quote(str(db))} has no row {row}")
+    return found
+
+
+def replay(config: IndexerConfig, row: int | None = None) -> int:
+    """Judge one row of the quarantine again, or all of them. Returns how many were let go of.
+    Raises ``NotFound``, ``StoreError``."""
+    kept = quarantined(config.db, 1_000_000) if row is None else [quarantined_row(config.db, row)]
+    http = HttpClient(Policy(dev=config.dev))
+    try:
+        with open_database(config.db) as connection, ThreadPoolExecutor(8) as pool:
+            store = Store(connection)
+            prover = Prover(Resolver(http, plc=config.plc), microseconds)
+            metrics = Metrics(CollectorRegistry())
+            processor = Processor(store, prover, pool, metrics, Turns(store), longest_pause=0)
+            before = store.quarantined
+            for start in range(0, len(kept), 200):
+                processor.reexamine(kept[start : start + 200])
+            return before - store.quarantined
+    finally:
+        http.close()
+
+
+def requeue(db: Path) -> int:
+    """Have the repos of all invalid records fetched again, for the models may know more by now.
+    Returns how many there are. Raises ``StoreError``."""
+    with open_database(db) as connection:
+        store = Store(connection)
+        dids = {
+            kept.did for kept in store.quarantine.newest(1_000_000) if kept.reason in _OF_A_RECORD
+        }
+        return len(Turns(store).ask_again(sorted(did for did in dids if did is not None)))
+
+
+def differences(config: IndexerConfig, dids: tuple[str, ...] = ()) -> list[Difference]:
+    """Compare the index with the accounts' PDSes, record by record: of ``dids``, or of all tracked
+    repos. Records that are not valid count as not there, on both sides. Raises ``StoreError``."""
+    http = HttpClient(Policy(dev=config.dev))
+    try:
+        resolver = Resolver(http, plc=config.plc)
+        client = RepoClient(http, resolver, microseconds, config.repo_limits)
+        with open_database(config.db, read_only=True) as connection:
+            store = Store(connection)
+            invalid = {
+                k.did for k in store.quarantine.newest(1_000_000) if k.reason in _OF_A_RECORD
+            }
+            chosen = [s for s in store.repos() if (not dids or s.did in dids)]
+            return [d for state in chosen for d in _compare(store, client, state, invalid)]
+    finally:
+        http.close()
+
+
+def _compare(
+    store: Store, client: RepoClient, state: RepoState, invalid: set[str | None]
+) -> list[Difference]:
+    identity = client.locate(state.did)
+    answer = identity if isinstance(identity, Failed) else client.fetch(identity)
+    match answer:
+        case Failed():
+            return [Difference(state.did, answer.why, None)]
+        case Gone():
+            return [] if not state.active else [Difference(state.did, answer.error, None)]
+        case Fetched():
+            ours = store.documents_by_uri(state.did)
+            theirs = {
+                uri_of(state.did, *path.split("/", 1)): str(cid)
+                for path, cid in answer.repo.records.items()
+                if kind_of(path.partition("/")[0]) is not None
+            }
+    return [
+        Difference(uri, ours.get(uri), theirs.get(uri))
+        for uri in sorted(ours.keys() | theirs.keys())
+        if ours.get(uri) != theirs.get(uri) and not (uri not in ours and state.did in invalid)
+    ]

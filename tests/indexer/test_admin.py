@@ -1,0 +1,93 @@
+"""What people ask of an index that is closed: compare, mark repos, judge the quarantine again."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from atdata.protocol.errors import InvalidSyntax, NotFound
+from indexer import admin
+from indexer.config import IndexerConfig
+from tests.indexer.network import (
+    DATASET,
+    Firehose,
+    dataset,
+    first_commit,
+    new_repo,
+    plc_did,
+    reached,
+    rows,
+    running,
+    settled,
+    until,
+)
+from tests.indexer.repo_builder import create, delete
+
+
+def test_a_comparison_names_each_record_and_a_resync_heals_it(tmp_path: Path) -> None:
+    db = tmp_path / "index.duckdb"
+
+    async def main() -> None:
+        async with Firehose() as net:
+            repo = new_repo(net)
+            await net.send(first_commit(repo, "cats", "dogs"))
+            async with running(net, db) as indexer:
+                await reached(indexer, net)
+            config = IndexerConfig(db=db, plc=net.plc, dev=True)
+            assert await asyncio.to_thread(admin.differences, config) == []
+            repo.commit(delete(f"{DATASET}/cats"), create(f"{DATASET}/new", dataset("new")))
+            found = await asyncio.to_thread(admin.differences, config)
+            assert [(d.uri.rpartition("/")[2], d.ours is None) for d in found] == [
+                ("cats", False),
+                ("new", True),
+            ]
+            admin.resync(db, repo.did)
+            async with running(net, db) as indexer:
+                await until(lambda: indexer.status().resynced == 1, lambda: "fetched")
+                await settled(indexer)
+            assert await asyncio.to_thread(admin.differences, config) == []
+
+    asyncio.run(main())
+    with pytest.raises(InvalidSyntax):
+        admin.resync(db, "nobody")
+
+
+def test_the_quarantine_is_listed_shown_and_replayed(tmp_path: Path) -> None:
+    db = tmp_path / "index.duckdb"
+
+    async def main() -> None:
+        async with Firehose() as net:
+            net.plc_is_down = True
+            await net.send(first_commit(new_repo(net), "cats"))
+            async with running(net, db, parked_seconds=60.0) as indexer:
+                await reached(indexer, net)
+            (kept,) = admin.quarantined(db)
+            assert admin.quarantined_row(db, kept.id) == kept
+            assert kept.frame == net.sent[0][1]
+            net.plc_is_down = False
+            config = IndexerConfig(db=db, plc=net.plc, dev=True)
+            assert await asyncio.to_thread(admin.replay, config, kept.id) == 1
+
+    asyncio.run(main())
+    assert rows(db, "SELECT name FROM datasets") == [("cats",)]
+    with pytest.raises(NotFound):
+        admin.quarantined_row(db, 1)
+
+
+def test_repos_of_invalid_records_are_fetched_again_when_asked(tmp_path: Path) -> None:
+    db = tmp_path / "index.duckdb"
+
+    async def main() -> None:
+        async with Firehose() as net:
+            repo = new_repo(net)
+            await net.send(repo.commit(create(f"{DATASET}/a", dataset(7))))
+            await net.send(first_commit(new_repo(net, 2), "cats"))
+            async with running(net, db) as indexer:
+                await reached(indexer, net)
+
+    asyncio.run(main())
+    assert admin.requeue(db) == 1
+    query = "SELECT did FROM repos WHERE sync_state = 'desynchronized'"
+    assert rows(db, query) == [(plc_did(0),)]
