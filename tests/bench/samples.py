@@ -1,8 +1,8 @@
 """How fast shards become samples, as ratios of what was measured in one run on one core.
 
 Ours is held against two others over the same local tar: plain WebDataset with ormsgpack and
-``numpy.load``, and a bare walk over an mmap that checks nothing. The three take turns, so that
-whatever else the machine does meets all of them; a ratio is the median over the rounds.
+``numpy.load``, and a bare walk over an mmap that checks nothing. They take turns, and what counts
+is the time of the process on its core; a ratio is the median over the rounds.
 
     python -m tests.bench.samples [--rounds 7]
 """
