@@ -44,7 +44,7 @@ from atdata.protocol.records import BlobStorage, ExternalStorage, S3Storage
 from atdata.protocol.syntax import AtUri, BlobUri
 from atdata.settings import settings
 from atdata.shard_files import Shard, ShardFile, Stopped
-from atdata.sources import expand
+from atdata.sources import expand, expand_all
 
 if sys.platform != "win32":
     import fcntl
@@ -141,7 +141,8 @@ def _shards(found: FoundDataset) -> list[Shard]:
                 for blob in blobs
             ]
         case ExternalStorage(shards=given):
-            made = []
+            made: list[Shard] = []
+            expand_all([shard.url for shard in given])  # bounded in all, before any is made
             for shard in given:
                 check_url(shard.url)
                 urls = expand(shard.url)

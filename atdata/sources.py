@@ -22,7 +22,9 @@ from atdata.protocol.cid import Cid
 from atdata.protocol.errors import (
     BlockedAddress,
     FetchFailed,
+    FetchTimeout,
     InvalidSyntax,
+    NetworkError,
     NotFound,
     quote,
 )
@@ -30,7 +32,7 @@ from atdata.protocol.syntax import BlobUri, Did
 from atdata.settings import settings
 from atdata.url_stream import UrlStream
 
-MAX_SHARDS = 1_000_000
+MAX_SHARDS = 200_000  # of one dataset
 PIECE = 1 << 18
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
@@ -53,6 +55,17 @@ def expand(pattern: str) -> list[str]:
     if math.prod(map(len, choices)) > MAX_SHARDS:
         raise InvalidSyntax("shard pattern", pattern, f"stands for more than {MAX_SHARDS} shards")
     return ["".join(names) for names in product(*choices)]
+
+
+def expand_all(patterns: Sequence[str]) -> list[str]:
+    """The names that all the patterns stand for together. Raises ``InvalidSyntax`` for more than
+    ``MAX_SHARDS``: a record may hold many patterns, each of which is within bounds."""
+    names: list[str] = []
+    for pattern in patterns:
+        names += expand(pattern)
+        if len(names) > MAX_SHARDS:
+            raise InvalidSyntax("list of shards", pattern, f"more than {MAX_SHARDS} in all")
+    return names
 
 
 def _alternatives(text: str) -> Sequence[str]:
@@ -124,7 +137,7 @@ class LocalSource(_Source):
     def __init__(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> None:
         given = [paths] if isinstance(paths, str | os.PathLike) else paths
         self.given: tuple[str, ...] = tuple(os.fspath(path) for path in given)
-        self._paths = [path for pattern in self.given for path in expand(pattern)]
+        self._paths = expand_all(self.given)
 
     def list_shards(self) -> list[str]:
         """The paths, patterns expanded."""
@@ -149,7 +162,7 @@ class URLSource(_Source):
         for url in self.given:
             if _scheme(url) not in {"http", "https"}:
                 raise BlockedAddress(f"{quote(url)}: shards are fetched over http(s) only")
-        self._urls = [url for pattern in self.given for url in expand(pattern)]
+        self._urls = expand_all(self.given)
 
     def list_shards(self) -> list[str]:
         """The URLs, patterns expanded."""
@@ -211,17 +224,14 @@ class BlobSource(_Source):
         """The whole blob, checked. Raises ``CidMismatch`` that names both CIDs, ``NotFound`` if the
         account has no PDS, and ``NetworkError``."""
         blob = BlobUri.parse(shard_id)
-        if self.pds_endpoint is not None:
-            return fetch_blob(settings().http, self.pds_endpoint, blob)
-        resolver = settings().resolver
-        pds = _pds_of(blob.did, resolver.resolve(blob.did).pds)
+        pds = self.pds_endpoint or _pds_of(blob.did, settings().resolver.resolve(blob.did).pds)
         try:
             return fetch_blob(settings().http, pds, blob)
-        except FetchFailed:
-            moved_to = _pds_of(blob.did, resolver.refresh(blob.did).pds)
-            if moved_to == pds:
+        except (FetchFailed, FetchTimeout):
+            moved_to = _pds_now(blob.did)
+            if moved_to in (None, pds):
                 raise
-            return fetch_blob(settings().http, moved_to, blob)
+        return fetch_blob(settings().http, moved_to, blob)
 
     def __repr__(self) -> str:
         return f"BlobSource({len(self.blobs)} blobs)"
@@ -239,6 +249,14 @@ def _blob_of(ref: Mapping[str, Any], did: str | None) -> BlobUri:
     if not isinstance(link, str):
         raise InvalidSyntax("blob reference", ref, "it has neither cid nor ref.$link")
     return BlobUri(Did.parse(owner), Cid.parse(link))
+
+
+def _pds_now(did: Did) -> str | None:
+    """The host that the DID document names now, None if that cannot be learnt."""
+    try:
+        return settings().resolver.refresh(did).pds
+    except NetworkError:
+        return None
 
 
 def _pds_of(did: Did, pds: str | None) -> str:

@@ -106,6 +106,12 @@ def test_patterns_without_measure_are_refused_before_they_are_expanded(pattern: 
         expand(pattern)
 
 
+def test_many_patterns_together_are_bounded_too() -> None:
+    urls = [f"https://example.org/{i}/{{0..{MAX_SHARDS // 4}}}.tar" for i in range(4)]
+    with pytest.raises(InvalidSyntax, match="in all"):
+        URLSource(urls)
+
+
 @pytest.mark.parametrize(
     ("where", "kind"),
     [
@@ -260,6 +266,17 @@ def test_an_account_that_has_moved_is_followed(
             list(Dataset[Feature](source))
         server.routes[f"/{DID}"] = did_document(new.url)
         now[0] = 10.0  # the old answer is remembered, and old enough to be doubted
+        assert list(Dataset[Feature](source)) == features(0, 1)
+
+
+def test_a_host_that_was_named_and_is_gone_is_only_a_hint(server: LocalServer) -> None:
+    """An index may name the host that the account had when it last looked."""
+    data = shard(features(0, 1))
+    server.routes[f"/{DID}"] = did_document(server.url)
+    server.routes[GET_BLOB] = blobs({cid_of(data): data})
+    with LocalServer({GET_BLOB: blobs({})}) as old:
+        refs = [{"did": DID, "cid": cid_of(data)}]
+        source = BlobSource.from_refs(refs, pds_endpoint=old.url)
         assert list(Dataset[Feature](source)) == features(0, 1)
 
 
