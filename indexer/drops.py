@@ -74,8 +74,9 @@ class DropReason(StrEnum):
     """No ``prevData`` to invert to: nothing is applied, the repo is fetched again."""
     INVERSION_MISMATCH = "inversion_mismatch"
     """Undoing the ops does not lead back to ``prevData``: they are not the whole difference."""
-    CHAIN_BROKEN = "chain_broken"
-    """``since``/``prevData`` are not the ``rev``/data that we hold: something was missed."""
+    KEY_COLLISION = "key_collision"
+    """The record's integer key is that of another account's record, which stays. Somebody searched
+    for it: by chance it does not happen."""
 
     # --- one record; its siblings are indexed
     INVALID_RECORD_CBOR = "invalid_record_cbor"

@@ -21,6 +21,7 @@ from atdata.protocol.errors import StoreError, quote
 from atdata.protocol.keys import key_of
 from indexer import arrow
 from indexer.batch import Batch, Gap, Position, RepoState, SyncState
+from indexer.drops import DropReason
 from indexer.migrations import SCHEMA_VERSION, migrate
 from indexer.quarantine import Quarantine, QuarantineLimits
 from indexer.tables import Detail, Rows
@@ -257,10 +258,12 @@ class Store:
 
     def _write_documents(self, batch: Batch) -> list[tuple[int, str]]:
         """Replace the rows of every touched record. Returns the changes, in order."""
-        puts = [rows for _, rows in batch.docs.values() if rows is not None]
         if not batch.docs and not batch.purged and not batch.visibility:
             return []
-        stored = self._stored_documents(batch)
+        stored, taken = self._stored_documents(batch)
+        if taken:
+            batch.drops[DropReason.KEY_COLLISION] += len(taken)
+        puts = [rows for doc, (_, rows) in batch.docs.items() if rows and doc not in taken]
         for kind in sorted(set(stored.values())):
             docs = [doc for doc, its_kind in stored.items() if its_kind == kind]
             for table in (*_TABLES_OF_KIND[kind], "records"):
@@ -272,20 +275,23 @@ class Store:
             changes.setdefault(doc, "visibility")
         return list(changes.items())
 
-    def _stored_documents(self, batch: Batch) -> dict[int, str]:
-        """doc → kind of the records that are stored and touched by ``batch``."""
-        rows: list[tuple[int, str]] = []
+    def _stored_documents(self, batch: Batch) -> tuple[dict[int, str], set[int]]:
+        """doc → kind of the stored records that ``batch`` touches; and the docs that it must not,
+        since they are another account's: 63 bits of a hash can be searched for."""
+        rows: list[tuple[int, str, str]] = []
         if batch.docs:
             with arrow.registered(self._cursor, "touched", arrow.keys(batch.docs)):
                 rows += self._fetch(
-                    "SELECT doc, kind FROM records WHERE doc IN (SELECT key FROM touched)"
+                    "SELECT doc, kind, did FROM records WHERE doc IN (SELECT key FROM touched)"
                 )
+        taken = {doc for doc, _, did in rows if batch.docs[doc][0] != did}
         if batch.purged:
             with arrow.registered(self._cursor, "touched", arrow.keys(map(key_of, batch.purged))):
-                rows += self._fetch(
-                    "SELECT doc, kind FROM records WHERE repo IN (SELECT key FROM touched)"
+                found = self._fetch(
+                    "SELECT doc, kind, did FROM records WHERE repo IN (SELECT key FROM touched)"
                 )
-        return dict(rows)
+            rows += [row for row in found if row[2] in batch.purged]
+        return {doc: kind for doc, kind, _ in rows if doc not in taken}, taken
 
     def _documents_of(self, dids: set[str]) -> list[int]:
         if not dids:

@@ -15,7 +15,7 @@ FAST, SLOW = "wss://fast.example", "wss://slow.example"
 
 def told(*events: tuple[str, int, bool, str]) -> RepoState:
     """The repo's state after (source, seq, active, time of day) in this order of arrival."""
-    batch = Batch({DID: RepoState(DID)}.get)
+    batch = Batch(lambda _: RepoState(DID))
     for source, seq, active, time in events:
         event = Account(seq, DID, active, None if active else "deactivated", f"2026-01-01T{time}Z")
         on_account(batch, event, Origin(source, seq, b"", 0))

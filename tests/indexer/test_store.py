@@ -460,3 +460,24 @@ def test_any_batches_leave_the_rows_of_a_dict(batches: list[list[tuple[Any, ...]
     seqs = [seq for seq, _, _ in index.changes()]
     assert seqs == list(range(1, len(seqs) + 1))
     index.close()
+
+
+def test_a_record_whose_key_was_searched_for_cannot_replace_or_remove_anothers() -> None:
+    index = Index()
+    index.apply(put(ALICE, "cats"))
+    key = doc(ALICE, "cats")
+    forged = put(BOB, "dogs")
+    forged = replace(
+        forged,
+        record=replace(forged.record, doc=key),
+        detail=replace(forged.detail, doc=key),
+        tags=(),
+    )
+    index.apply(forged)
+    assert index.all("SELECT did, doc FROM records") == [(ALICE, key)]
+    batch = index.store.batch()
+    batch.delete(BOB, key)
+    assert index.store.apply(batch) == 0
+    assert index.all("SELECT count(*) FROM records") == index.all("SELECT count(*) FROM datasets")
+    assert index.all("SELECT did FROM records") == [(ALICE,)]
+    assert index.store.drops == {"key_collision": 2}
