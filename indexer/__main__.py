@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import signal
@@ -43,6 +44,7 @@ async def run(config: IndexerConfig, registry: CollectorRegistry | None = None) 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, indexer.stop)
+        gc.freeze()  # what is loaded now stays: no need to look at it again and again
         if sys.stderr.isatty():
             showing = asyncio.create_task(show(registry, _write_at_once))
         await indexer.run()

@@ -21,7 +21,7 @@ from websockets.uri import parse_uri
 
 from indexer.screen import Everything, Sink
 
-BUFFER = 1 << 18  # bytes: what one read can bring
+BUFFER = 1 << 19  # bytes: what one read can bring
 _MAX_HEAD = 65_536  # bytes of a handshake's answer
 _CLOSE_SECONDS = 1.0
 

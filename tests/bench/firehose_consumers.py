@@ -6,7 +6,9 @@ Seconds run from the first byte to the last frame; for the indexer, until its cu
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import logging
 import os
 import resource
 import socket
@@ -15,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import structlog
 from atproto import (
     FirehoseSubscribeReposClient,
     firehose_models,
@@ -116,12 +119,13 @@ def indexer(port: int, about: dict[str, int], receiver: str, **options: object) 
             receiver=receiver,
             **options,
         )
-        connection = open_database(db)
+        connection = open_database(db, threads=1)  # there is but one core
         http, watch = HttpClient(Policy(dev=True)), Watch()
         resolver = Resolver(http, plc=config.plc)
         subject = Indexer(config, connection, resolver, registry=registry, clock=lambda: NOW_US)
         task = asyncio.create_task(subject.run())
         await until(lambda: subject.status().sources[0].connections > 0, lambda: "connected")
+        gc.freeze()  # as the command does: what is loaded now stays
         watch.start()
         await until(
             lambda: task.done() or subject.status().sources[0].cursor == about["last_seq"],
@@ -167,10 +171,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    import structlog, logging
-
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     main(sys.argv[1:])

@@ -88,8 +88,8 @@ class Stream:
         each = plan.matching_every - 1
         segments = max(1, plan.lap // plan.matching_every)
         frames = noise(segments * each)
-        self._segments = [_Segment(frames[i * each : (i + 1) * each]) for i in range(segments)]
-        self._matching = [_Segment([f]) for f in matching(laps * segments, plan.authors)]
+        self._segments = [Segment(frames[i * each : (i + 1) * each]) for i in range(segments)]
+        self._matching = [Segment([f]) for f in matching(laps * segments, plan.authors)]
         self.frames = laps * segments * plan.matching_every
         self.last_seq = FIRST_SEQ + self.frames
         self.matching = len(self._matching)
@@ -111,7 +111,7 @@ class Only:
     """A stream of matching commits and nothing else, or of the frames that are given."""
 
     def __init__(self, frames: list[bytes]) -> None:
-        self._segment = _Segment(frames)
+        self._segment = Segment(frames)
         self.frames = self.matching = len(frames)
         self.last_seq = FIRST_SEQ + self.frames
         self.bytes = len(self._segment.data)
@@ -121,7 +121,7 @@ class Only:
         client.sendall(self._segment.data)
 
 
-class _Segment:
+class Segment:
     """WebSocket frames in one buffer. ``number`` gives them the seqs above ``seq``."""
 
     def __init__(self, frames: list[bytes]) -> None:
