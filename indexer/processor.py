@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from atdata.protocol.namespaces import kind_of
 from indexer import events, frames
 from indexer.batch import Batch, Position
 from indexer.decide import Origin, Profile, Proof, on_account, on_commit, on_identity, on_sync
@@ -214,13 +215,11 @@ class Processor:
     def _screen(
         self, item: Received, stream: Stream, candidates: set[str], outcome: Outcome
     ) -> events.Event | None:
-        """The event, or None for one that neither mentions a collection nor belongs to a tracked
-        repo (or to one that may become tracked earlier in this run)."""
+        """The event, or None for one that neither has an op in a collection of ours nor belongs to
+        a tracked repo (or to one that may become tracked earlier in this run)."""
         if not frames.mentions_collection(item.frame):
             peek = frames.peek(item.frame)
-            ours = peek.did is not None and (
-                self._store.is_tracked(peek.did) or peek.did in candidates
-            )
+            ours = peek.did is not None and self._is_ours(peek.did, candidates)
             noise = peek.op == _MESSAGE and peek.t in _REPO_TYPES and not ours
             if noise and peek.seq is not None:
                 self._note(stream, item, peek.seq, peek.time, outcome)
@@ -228,12 +227,18 @@ class Processor:
                 return None
         event = frames.parse(item.frame)
         self._metrics.events.labels(type(event).__name__).inc()
-        if isinstance(event, events.Commit):
-            candidates.add(event.did)
         seq, time = getattr(event, "seq", None), getattr(event, "time", None)
         if seq is not None:
             self._note(stream, item, seq, time, outcome)
+        if isinstance(event, events.Commit):
+            if not (_touches_ours(event) or self._is_ours(event.did, candidates)):
+                self._metrics.screened.inc()
+                return None
+            candidates.add(event.did)
         return event
+
+    def _is_ours(self, did: str, candidates: set[str]) -> bool:
+        return self._store.is_tracked(did) or did in candidates
 
     def _on_bad_frame(
         self, item: Received, stream: Stream, error: InvalidEvent, batch: Batch, outcome: Outcome
@@ -337,3 +342,9 @@ class Processor:
             outcome.halt[item.source] = detail
         elif event.error == "ConsumerTooSlow":
             outcome.slow_down.add(item.source)
+
+
+def _touches_ours(commit: events.Commit) -> bool:
+    """Whether an op is in a collection of ours. A text that quotes one's name is none, and must not
+    make us fetch anything; what a commit that was too big did is not told."""
+    return commit.too_big or any(kind_of(op.collection) for op in commit.ops)

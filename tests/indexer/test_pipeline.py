@@ -243,6 +243,21 @@ def test_posts_of_a_tracked_repo_are_followed_so_that_its_chain_holds(db: Path) 
     assert rows(db, "SELECT sync_state FROM repos") == [("synced",)]
 
 
+def test_a_text_that_quotes_a_collection_makes_us_ask_for_nothing(db: Path) -> None:
+    asked: list[str] = []
+
+    async def scenario(net: Firehose) -> None:
+        net.asked = asked
+        repo = new_repo(net)
+        quote = f"look at at://did:plc:x/{DATASET}/cats"
+        await net.send(repo.commit(create(POST, {"text": quote})))
+
+    indexed(db, scenario)
+    assert rows(db, "SELECT cursor FROM sources") == [(1,)]
+    assert rows(db, "SELECT did FROM repos") == []
+    assert [path for path in asked if "did:plc" in path] == []
+
+
 def test_a_repo_that_is_first_seen_in_its_middle_is_not_called_synced(db: Path) -> None:
     async def scenario(net: Firehose) -> None:
         net.pds_is_down = True
