@@ -7,7 +7,7 @@ BIN   := $(VENV)/bin
 PORT  ?= 8000
 RELAY ?=
 
-.PHONY: help run test lint unit devnet demo lock clean
+.PHONY: help run test lint unit bench devnet demo lock clean
 
 help: ## What there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ lint: $(VENV)/.dev ## Lint, format and types
 
 unit: $(VENV)/.dev ## The tests alone
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/.dev ## What reading shards and following a firehose cost, as ratios of one run
+	$(BIN)/python -m tests.bench.library
+	$(BIN)/python -m tests.bench.firehose
 
 devnet: $(VENV)/.run ## A real PLC and two real PDSes on loopback, until ^C
 	$(BIN)/python deploy/devnet/devnet.py
