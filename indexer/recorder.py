@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -106,6 +107,9 @@ def _blobs_of(commit: events.Commit) -> Iterator[Cid]:
         log.warning("not looked into for blobs", did=commit.did, why=str(error))
 
 
+Progress = Callable[[int], object]
+
+
 async def record(
     sources: Mapping[str, str],
     out: Path,
@@ -115,9 +119,11 @@ async def record(
     idle_seconds: float = 5.0,
     max_frames: int | None = None,
     provenance: str = "",
+    progress: Progress | None = None,
 ) -> Manifest:
-    """Record ``sources`` (name → base URL) from cursor 0 into the new directory ``out``, until all
-    are silent for ``idle_seconds`` or ``max_frames`` were received in total.
+    """Record ``sources`` (name → base URL) from cursor 0 into the new directory ``out``, until none
+    gets ahead for ``idle_seconds`` or ``max_frames`` were received in total. ``progress`` is told
+    how many frames there are so far.
 
     Raises ``InvalidRecord`` if a name or ``out`` can't be used, ``NetworkError`` if no source could
     be connected to, or an identity or blob could not be fetched for a reason that may pass.
@@ -129,7 +135,7 @@ async def record(
         raise InvalidRecord(str(out), "exists already; a recording is a new directory")
     (out / BLOBS).mkdir(parents=True)
     seen = Seen()
-    recorded = await _record_frames(sources, out, seen, dev, idle_seconds, max_frames)
+    recorded = await _record_frames(sources, out, seen, dev, idle_seconds, max_frames, progress)
     return await asyncio.to_thread(_complete, out, recorded, seen, plc, dev, provenance)
 
 
@@ -140,8 +146,10 @@ async def _record_frames(
     dev: bool,
     idle_seconds: float,
     max_frames: int | None,
+    progress: Progress | None,
 ) -> list[RecordedSource]:
-    """Write the frames of all sources until they are silent, or enough."""
+    """Write the frames of all sources until they are silent, or enough. A source that only repeats
+    itself, as one does that refuses us at every connection, is silent too."""
     queue = FrameQueue(max_frames=10_000, max_bytes=64_000_000)
     tapes = {}
     for name, url in sources.items():
@@ -149,16 +157,19 @@ async def _record_frames(
         tapes[tape.subscription.url] = tape
     tasks = [asyncio.create_task(tape.subscription.run()) for tape in tapes.values()]
     try:
-        left = max_frames
-        while left is None or left > 0:
-            limit = 1_000 if left is None else min(left, 1_000)
+        frames, advanced_at = 0, time.monotonic()
+        while max_frames is None or frames < max_frames:
+            limit = 1_000 if max_frames is None else min(max_frames - frames, 1_000)
             received = await queue.take(limit, idle_seconds)
-            if not received:
+            frames += len(received)
+            # Without a screen, every item is a frame. All are written, whichever gets ahead.
+            items = [item for item in received if isinstance(item, Received)]
+            if sum(tapes[item.source].write(item, seen) for item in items):
+                advanced_at = time.monotonic()
+            elif time.monotonic() - advanced_at >= idle_seconds:
                 break
-            left = None if left is None else left - len(received)
-            for item in received:
-                if isinstance(item, Received):  # without a screen, everything is
-                    tapes[item.source].write(item, seen)
+            if progress is not None:
+                progress(frames)
     finally:
         for task in tasks:
             task.cancel()
@@ -180,13 +191,16 @@ class Tape:
             url, queue, cursor=lambda: self._reached, clock=microseconds, dev=dev
         )
 
-    def write(self, item: Received, seen: Seen) -> None:
-        """A frame that comes again after a new connection is recorded again: that is what came."""
+    def write(self, item: Received, seen: Seen) -> bool:
+        """A frame that comes again after a new connection is recorded again: that is what came.
+        Returns whether it got ahead."""
+        before = self._reached
         if not item.oversized:
             seq = seen.look(item.frame)
             self.writer.write(RecordedFrame(item.at, item.frame), seq)
             self._reached = max(self._reached, seq or 0)
         self.subscription.settle(1)
+        return self._reached > before
 
 
 def _complete(

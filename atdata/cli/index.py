@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atdata.cli.output import Json, console, named_errors, needs_servers, plain, print_json
+from atdata.cli.output import Json, bar, console, named_errors, needs_servers, plain, print_json
 from atdata.settings import DEFAULT_PLC
 
 app = typer.Typer(help="The indexer: follow, record, replay, look.", no_args_is_help=True)
@@ -55,17 +55,19 @@ def record(
     sources = dict(pair.split("=", 1) for pair in source if "=" in pair)
     if len(sources) != len(source):
         raise typer.BadParameter("each --source is name=URL, with a name of its own")
-    manifest = asyncio.run(
-        make(
-            sources,
-            out,
-            plc=plc,
-            dev=dev,
-            idle_seconds=idle,
-            max_frames=max_frames,
-            provenance=provenance,
+    with bar("record", "frames") as progress:
+        manifest = asyncio.run(
+            make(
+                sources,
+                out,
+                plc=plc,
+                dev=dev,
+                idle_seconds=idle,
+                max_frames=max_frames,
+                provenance=provenance,
+                progress=lambda frames: progress(frames, max_frames),
+            )
         )
-    )
     if json:
         print_json(asdict(manifest))
     else:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from atdata.protocol.errors import AtdataError
 from atdata.protocol.views import to_json
@@ -69,3 +70,16 @@ def needs_servers() -> Iterator[None]:
     except ImportError as error:
         say(f"atdata: this command needs the servers: pip install 'atdata[all]' ({error})")
         raise typer.Exit(EXIT_FAILED) from error
+
+
+@contextmanager
+def bar(title: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A progress bar on standard error, if that is a terminal. Call what it gives with how many are
+    done and how many there will be (None if nobody knows)."""
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+    terminal = Console(stderr=True)
+    with Progress(
+        *columns, TimeElapsedColumn(), console=terminal, disable=not terminal.is_terminal
+    ) as bars:
+        task = bars.add_task(title, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)

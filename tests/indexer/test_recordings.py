@@ -31,7 +31,7 @@ from tests.indexer.network import (
     running,
     until,
 )
-from tests.indexer.repo_builder import NOW_US, Repo, create, identity
+from tests.indexer.repo_builder import NOW_US, Message, Repo, create, identity
 
 BLOB = b"the bytes of a shard"
 BLOB_CID = Cid.of(BLOB, RAW)
@@ -144,6 +144,26 @@ def test_ends_after_the_frames_that_were_asked_for(tmp_path: Path) -> None:
 
     asyncio.run(scenario())
     assert len(list(Recording.open(tmp_path / "recording").frames("pds0"))) == 2
+
+
+def test_ends_although_a_source_goes_on_without_getting_ahead(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Firehose() as net:
+            await published(net)
+
+            async def chatter() -> None:
+                while True:
+                    await net.send(Message("#info", {"name": "Hello"}).frame)
+                    await asyncio.sleep(0.05)
+
+            talking = asyncio.create_task(chatter())
+            try:
+                await asyncio.wait_for(made(tmp_path / "recording", net), 20)
+            finally:
+                talking.cancel()
+
+    asyncio.run(scenario())
+    assert Recording.open(tmp_path / "recording").manifest.events["#info"] >= 3
 
 
 def test_a_source_that_is_not_there_is_an_error(tmp_path: Path) -> None:
