@@ -21,7 +21,7 @@ class FrameQueue:
         self._max_frames = max_frames
         self._max_bytes = max_bytes
         self._items: deque[Item] = deque()
-        self._bytes = 0
+        self._bytes = self._urgent = 0
         self._changed = asyncio.Condition()
 
     @property
@@ -44,6 +44,7 @@ class FrameQueue:
                     await self._changed.wait_for(lambda: self._has_room(size))  # noqa: B023
                 self._items.append(item)
                 self._bytes += size
+                self._urgent += isinstance(item, Received)
             self._changed.notify_all()
 
     async def gather(self, items: int, timeout: float) -> None:
@@ -58,15 +59,20 @@ class FrameQueue:
             return
 
     async def take(self, limit: int, timeout: float) -> list[Item]:
-        """Whatever waits, at most ``limit``; waits ``timeout`` seconds for the first."""
+        """Whatever waits, at most ``limit``. Waits ``timeout`` seconds for a frame; runs of frames
+        that do not matter are in no hurry, unless there are many."""
+        enough = max(1, min(limit, self._max_frames // 2))
         async with self._changed:
             try:
                 async with asyncio.timeout(timeout):
-                    await self._changed.wait_for(lambda: bool(self._items))
+                    await self._changed.wait_for(
+                        lambda: self._urgent > 0 or len(self._items) >= enough
+                    )
             except TimeoutError:
-                return []
+                pass  # what waits has waited long enough
             taken = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
             self._bytes -= sum(map(size_of, taken))
+            self._urgent -= sum(isinstance(item, Received) for item in taken)
             self._changed.notify_all()
             return taken
 

@@ -13,7 +13,7 @@ from websockets.utils import accept_key
 
 from atdata.protocol.errors import BlockedAddress
 from indexer.frame_queue import FrameQueue, Item, Received
-from indexer.received import size_of
+from indexer.received import Passed, size_of
 from indexer.subscribe import Link, Patience, Receiver, Subscription, source_url
 from tests.indexer.network import Firehose, until
 from tests.indexer.repo_builder import account
@@ -470,3 +470,23 @@ def test_a_frame_larger_than_the_queue_still_passes() -> None:
         return len(await small.take(10, 0))
 
     assert asyncio.run(main()) == 1
+
+
+def test_what_does_not_matter_does_not_wake_the_writer() -> None:
+    run = Passed("a", 1, 0, 5, 500, 9, None, 0)
+
+    async def main() -> list[list[Item]]:
+        waiting = FrameQueue(max_frames=8, max_bytes=1_000_000)
+        await waiting.put(run)
+        late = [await waiting.take(10, 0.01)]
+        task = asyncio.create_task(waiting.take(10, 60))
+        await waiting.put(run)
+        await asyncio.sleep(0.01)
+        assert not task.done()
+        await waiting.put(frame(1))
+        late.append(await task)
+        await waiting.put(run, run, run, run)
+        late.append(await waiting.take(10, 60))
+        return late
+
+    assert asyncio.run(main()) == [[run], [run, frame(1)], [run] * 4]
