@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,13 @@ from indexer.store import open_database
 from tests.indexer.network import DATASET, dataset, rows, settled, until
 
 pytestmark = pytest.mark.devnet
+
+
+@pytest.fixture(scope="module")
+def devnet() -> Iterator[Devnet]:
+    """A network of its own: of the shared one, other tests leave repos that are never whole."""
+    with Devnet(pds_count=2) as net:
+        yield net
 
 
 def token_of(account: Account) -> str:

@@ -214,7 +214,9 @@ def test_a_malformed_cursor_is_a_400(shelf: Shelf, cursor: str) -> None:
         assert "cursor" in message
 
 
-@pytest.mark.parametrize("keys", [[-1, 5, 5], [True, 5, 5], [1, 2**63, 5], [1.5, 2, 3], [1, 2]])
+@pytest.mark.parametrize(
+    "keys", [[-(2**63) - 1, 5, 5], [True, 5, 5], [1, 2**63, 5], [1.5, 2, 3], [1, 2]]
+)
 def test_a_cursor_with_keys_out_of_range_is_a_400(shelf: Shelf, keys: list[object]) -> None:
     real = shelf.service.get("searchDatasets", limit=1)["cursor"]
     version, question, *_ = json.loads(base64.urlsafe_b64decode(real + "=" * (-len(real) % 4)))
