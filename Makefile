@@ -55,7 +55,7 @@ demo: $(VENV)/.dev ## Make recordings/demo again, on the devnet
 
 lock: ## Pin all dependencies anew (needs uv)
 	for extra in run dev; do \
-	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --custom-compile-command "make lock" --extra $$( [ $$extra = run ] && echo all || echo dev ) \
 	    $$( [ $$extra = run ] && echo --constraint requirements/dev.lock ) \
 	    pyproject.toml requirements/build.in --output-file requirements/$$extra.lock; \

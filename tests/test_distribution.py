@@ -88,6 +88,6 @@ def test_no_lock_file_names_a_registry() -> None:
     assert len(locks) == 3
     for lock in locks:
         text = lock.read_text(encoding="utf-8")
-        assert not re.search(r'"resolved": ?"http|index-url|find-links|://pypi|registry\.', text), (
+        assert not re.search(r'"resolved": ?"http|index.url|find.links|://pypi|registry\.', text), (
             lock
         )

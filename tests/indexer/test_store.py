@@ -19,6 +19,7 @@ from atdata.protocol.syntax import Tid
 from indexer import arrow
 from indexer.batch import Batch, Gap, Position, RepoState, SyncState
 from indexer.drops import Drop, DropReason
+from indexer.migrations import SCHEMA_VERSION
 from indexer.quarantine import QuarantineLimits
 from indexer.rows import Envelope, rows_of
 from indexer.store import Store, open_database
@@ -143,7 +144,11 @@ def test_a_file_whose_maker_ended_before_it_was_ready_is_made_ready(tmp_path: Pa
     index = Index(tmp_path / "index.duckdb")
     index.connection.execute("DELETE FROM meta")
     index.close()
-    Index(tmp_path / "index.duckdb").apply(put(ALICE, "a"))
+    again = Index(tmp_path / "index.duckdb")
+    assert again.apply(put(ALICE, "a")) == 1
+    assert again.all("SELECT value FROM meta WHERE key = 'schema_version'") == [
+        (str(SCHEMA_VERSION),)
+    ]
 
 
 @pytest.mark.parametrize(
