@@ -23,10 +23,11 @@ from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Resolver
 from atdata.protocol.errors import AtdataError
 from indexer.config import IndexerConfig
+from indexer.database import open_database
 from indexer.live import show
 from indexer.pipeline import Indexer
 from indexer.recordings import Recording, ReplayServer, record
-from indexer.store import Store, open_database
+from indexer.store import Store
 
 
 async def run(config: IndexerConfig, registry: CollectorRegistry | None = None) -> None:

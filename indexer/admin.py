@@ -19,6 +19,7 @@ from atdata.protocol.namespaces import kind_of
 from atdata.protocol.syntax import Did
 from indexer.batch import RepoState, SyncState
 from indexer.config import IndexerConfig
+from indexer.database import open_database
 from indexer.drops import DropReason
 from indexer.metrics import Metrics
 from indexer.pipeline import microseconds
@@ -27,7 +28,7 @@ from indexer.proofs import Prover
 from indexer.quarantine import Kept
 from indexer.repos import Failed, Fetched, Gone, RepoClient
 from indexer.rows import uri_of
-from indexer.store import Store, open_database
+from indexer.store import Store
 from indexer.turns import Turns
 
 _OF_A_RECORD = frozenset(

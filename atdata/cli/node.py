@@ -117,8 +117,8 @@ def _run(
 ) -> None:
     from prometheus_client import CollectorRegistry
 
+    from indexer.database import open_database
     from indexer.pipeline import Indexer
-    from indexer.store import open_database
 
     with ExitStack() as stack:
         http = HttpClient(Policy(dev=index.dev))

@@ -30,8 +30,8 @@ from websockets.asyncio.client import connect
 from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Resolver
 from indexer.config import IndexerConfig
+from indexer.database import open_database
 from indexer.pipeline import Indexer
-from indexer.store import open_database
 from tests.indexer.network import until
 from tests.indexer.repo_builder import NOW_US
 

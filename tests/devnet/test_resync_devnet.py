@@ -18,9 +18,9 @@ from atdata.protocol.namespaces import COLLECTIONS
 from deploy.devnet.devnet import Account, Devnet, xrpc
 from indexer import frames
 from indexer.config import IndexerConfig
+from indexer.database import open_database
 from indexer.events import Commit
 from indexer.pipeline import Indexer
-from indexer.store import open_database
 from tests.indexer.network import DATASET, dataset, rows, settled, until
 
 pytestmark = pytest.mark.devnet

@@ -26,8 +26,8 @@ from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Resolver
 from atdata.protocol.syntax import Did
 from indexer.config import IndexerConfig
+from indexer.database import open_database
 from indexer.pipeline import Indexer
-from indexer.store import open_database
 from tests.indexer.repo_builder import K256, NOW_US, Message, Repo, SigningKey, create
 
 DATASET = "ac.foundation.dataset.record"

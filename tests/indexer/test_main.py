@@ -9,7 +9,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 
-from indexer.store import open_database
+from indexer.database import open_database
 from tests.indexer.network import Firehose, first_commit, new_repo, rows, until
 from tests.indexer.repo_builder import create
 

@@ -9,8 +9,9 @@ import pytest
 
 from atdata.protocol.errors import StoreError
 from indexer.batch import Position, RepoState, SyncState
+from indexer.database import open_database
 from indexer.migrations import SCHEMA_VERSION
-from indexer.store import Store, open_database
+from indexer.store import Store
 
 SCHEMAS = Path(__file__).parent / "schemas"
 DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"

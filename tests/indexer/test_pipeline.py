@@ -15,8 +15,8 @@ from atdata.network.identity import Resolver
 from atdata.protocol import cbor
 from atdata.protocol.errors import StoreError
 from indexer.config import IndexerConfig
+from indexer.database import open_database
 from indexer.pipeline import Indexer
-from indexer.store import open_database
 from tests.indexer.network import (
     DATASET,
     Firehose,

@@ -16,10 +16,10 @@ from atdata.protocol.cid import RAW, Cid
 from atdata.protocol.errors import CidMismatch, FetchFailed, InvalidRecord
 from indexer import frames
 from indexer.config import IndexerConfig
+from indexer.database import open_database
 from indexer.events import StreamError
 from indexer.pipeline import Indexer
 from indexer.recordings import Recording, ReplayServer, record
-from indexer.store import open_database
 from tests.indexer.network import (
     DATASET,
     Firehose,

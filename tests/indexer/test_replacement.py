@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from atdata.protocol.keys import key_of
 from indexer import events
 from indexer.batch import RepoState, SyncState
+from indexer.database import open_database
 from indexer.decide import Origin, Profile, on_commit
 from indexer.repos import Failed, Fetched, Gone
 from indexer.rows import uri_of
-from indexer.store import Store, open_database
+from indexer.store import Store
 from indexer.turns import Result, Turns
 from indexer.verify import Head, VerifiedCommit, VerifiedRepo, verify_commit, verify_repo
 from indexer.waiting import Waiting

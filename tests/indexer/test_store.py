@@ -18,11 +18,12 @@ from atdata.protocol.keys import key_of
 from atdata.protocol.syntax import Tid
 from indexer import arrow
 from indexer.batch import Batch, Gap, Position, RepoState, SyncState
+from indexer.database import open_database
 from indexer.drops import Drop, DropReason
 from indexer.migrations import SCHEMA_VERSION
 from indexer.quarantine import QuarantineLimits
 from indexer.rows import Envelope, rows_of
-from indexer.store import Store, open_database
+from indexer.store import Store
 from indexer.tables import Rows
 from tests.indexer.network import DATASET, SCHEMA, dataset, plc_did
 
