@@ -44,7 +44,7 @@ class BulkConnection(asyncio.BufferedProtocol):
         self._waiter: asyncio.Future[None] | None = None
         self._lost = asyncio.get_running_loop().create_future()
         self._paused = False
-        self._parts: list[bytes] | None = None  # of a message in fragments
+        self._parts: bytearray | None = None  # of a message in fragments
         self._life = 0
         self._pinging: asyncio.Task[None] | None = None
 
@@ -229,12 +229,11 @@ class BulkConnection(asyncio.BufferedProtocol):
             asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._abort)
 
     def _collect(self, event: Frame, sink: Sink) -> None:
-        parts = [] if self._parts is None else self._parts
-        parts.append(bytes(event.data))
+        parts = bytearray() if self._parts is None else self._parts
+        parts += event.data
         self._parts = None if event.fin else parts
         if event.fin:
-            message = b"".join(parts)
-            sink.take(message, 0, len(message))
+            sink.take(parts, 0, len(parts))
 
     # --- buffer and transport -------------------------------------------------------------------
 

@@ -41,8 +41,8 @@ Result = TypeVar("Result")
 _QUIET_US = 5_000_000  # a source that sent nothing for so long has sent what it had
 _LATE_US = 300_000_000  # a source whose events are older than this is being caught up with
 
-_REST = 3.0
-_MAX_REST_SECONDS = 0.2
+_REST = 10.0
+_MAX_REST_SECONDS = 0.25
 
 log = structlog.get_logger(__name__)
 

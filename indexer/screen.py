@@ -24,7 +24,7 @@ from indexer.drops import InvalidEvent
 from indexer.frames import mentions_collection, peek
 from indexer.received import Item, Passed, Received
 
-Buffer = bytes | bytearray
+Buffer = bytes | bytearray | memoryview
 
 
 class Sink(Protocol):

@@ -17,7 +17,6 @@ from enum import StrEnum
 from urllib.parse import urlencode
 
 import structlog
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosedError,
     ConnectionClosedOK,
@@ -30,15 +29,13 @@ from atdata.protocol.errors import BlockedAddress, quote
 from indexer.bulk import BulkConnection
 from indexer.frame_queue import FrameQueue, Item, Received
 from indexer.frames import MAX_FRAME
+from indexer.plain import PlainConnection
 from indexer.screen import Everything, Screen, Sink
 
 METHOD = "/xrpc/com.atproto.sync.subscribeRepos"
 
 _HTTP = {"wss": "https", "ws": "http", "https": "https", "http": "http"}
 _CONNECT_SECONDS = 15.0
-_BUFFERED_MESSAGES = 16  # inside websockets, before our own queue
-_AT_ONCE = 256  # messages, and
-_BYTES_AT_ONCE = 1_000_000  # bytes that are screened together
 _USER_AGENT = "atdata-indexer"
 _MAX_DOUBLINGS = 10
 _SLOW_DOUBLINGS = 3
@@ -76,49 +73,7 @@ class Receiver(StrEnum):
     BULK = "bulk"
 
 
-class WebsocketsConnection:
-    """The library's own connection, used as ``BulkConnection`` is: messages in groups."""
-
-    def __init__(self, connection: ClientConnection, sink: Sink) -> None:
-        self._connection, self._sink = connection, sink
-        self._some = asyncio.Event()
-        self._taken = asyncio.Event()
-        self._pump = asyncio.create_task(self._receive())
-
-    async def receive(self) -> None:
-        """Until the sink has messages, at least one. Raises ``ConnectionClosed``."""
-        if self._pump.done() and not self._some.is_set():
-            await self._pump
-        self._taken.set()
-        await self._some.wait()
-        self._some.clear()
-
-    async def close(self) -> None:
-        await self._connection.close()
-        self._pump.cancel()
-        await asyncio.gather(self._pump, return_exceptions=True)
-
-    async def _receive(self) -> None:
-        """While messages are there, ``recv`` does not suspend: one wake-up serves many. Each one is
-        looked at while it is in the processor's cache."""
-        recv, take, some = self._connection.recv, self._sink.take, self._some
-        try:
-            while True:
-                await self._taken.wait()
-                self._taken.clear()
-                size = 0
-                for _ in range(_AT_ONCE):
-                    message = await recv(decode=False)
-                    size += len(message)
-                    take(message, 0, len(message))
-                    some.set()
-                    if size > _BYTES_AT_ONCE:
-                        break
-        finally:
-            some.set()
-
-
-Connection = BulkConnection | WebsocketsConnection
+Connection = BulkConnection | PlainConnection
 
 
 def source_url(url: str) -> str:
@@ -284,34 +239,18 @@ class Subscription:
         bulk = self._receiver is Receiver.BULK or (
             self._receiver is Receiver.AUTO and not self._distrusts_bulk
         )
+        way = BulkConnection if bulk else PlainConnection
         async with asyncio.timeout(_CONNECT_SECONDS):
-            if bulk:
-                return await BulkConnection.open(
-                    self.url + METHOD + query,
-                    await self._dial(),
-                    self._sink,
-                    secure=context,
-                    host=host,
-                    max_size=MAX_FRAME,
-                    user_agent=_USER_AGENT,
-                    ping=self._patience.ping,
-                )
-            connection = await connect(
+            return await way.open(
                 self.url + METHOD + query,
-                sock=await self._dial(),
-                ssl=context,
-                server_hostname=host,
-                proxy=None,
-                compression=None,
-                user_agent_header=_USER_AGENT,
-                open_timeout=_CONNECT_SECONDS,
-                ping_interval=self._patience.ping,
-                ping_timeout=self._patience.ping,
-                close_timeout=1.0,
+                await self._dial(),
+                self._sink,
+                secure=context,
+                host=host,
                 max_size=MAX_FRAME,
-                max_queue=_BUFFERED_MESSAGES,
+                user_agent=_USER_AGENT,
+                ping=self._patience.ping,
             )
-            return WebsocketsConnection(connection, self._sink)
 
     async def _dial(self) -> socket.socket:
         """A connection to an address that was checked. Raises ``BlockedAddress``, ``OSError``."""

@@ -423,7 +423,7 @@ def test_after_a_broken_protocol_the_library_reads_for_itself() -> None:
         server.close()
 
     asyncio.run(main())
-    assert [way.__name__ for way in ways] == ["BulkConnection", "WebsocketsConnection"]
+    assert [way.__name__ for way in ways] == ["BulkConnection", "PlainConnection"]
 
 
 # --- the queue --------------------------------------------------------------------------------
