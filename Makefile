@@ -7,7 +7,7 @@ BIN   := $(VENV)/bin
 PORT  ?= 8000
 RELAY ?=
 
-.PHONY: help run test lint unit bench devnet demo lock clean
+.PHONY: help run test lint unit faults bench devnet demo lock clean
 
 help: ## What there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ lint: $(VENV)/.dev ## Lint, format and types
 
 unit: $(VENV)/.dev ## The tests alone
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+faults: $(VENV)/.dev ## The faults that the indexer survives, one line each
+	$(BIN)/python -m tests.faults.table
 
 bench: $(VENV)/.dev ## What reading shards and following a firehose cost, as ratios of one run
 	$(BIN)/python -m tests.bench.library

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+import duckdb
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
@@ -243,9 +245,12 @@ async def running(
     db: Path,
     *others: Firehose,
     clock: Callable[[], int] = lambda: NOW_US,
+    seconds: Callable[[], float] = time.monotonic,
+    connection: duckdb.DuckDBPyConnection | None = None,
     **config: Any,
 ) -> AsyncIterator[Indexer]:
-    """An indexer that follows ``net`` (and the others) until the block ends."""
+    """An indexer that follows ``net`` (and the others) until the block ends. ``seconds`` is the
+    clock of what the resolver remembers; ``connection`` is one to ``db`` that stays open."""
     sources = tuple(source.url for source in (net, *others))
     settings: dict[str, Any] = {
         "backoff_seconds": 0.01,
@@ -259,9 +264,9 @@ async def running(
         "sweep_grace_seconds": 0.1,
     }
     options = IndexerConfig(sources=sources, db=db, plc=net.plc, dev=True, **{**settings, **config})
-    connection = open_database(db)
+    opened = open_database(db) if connection is None else connection
     http = HttpClient(Policy(dev=True))
-    indexer = Indexer(options, connection, Resolver(http, plc=net.plc), clock=clock)
+    indexer = Indexer(options, opened, Resolver(http, plc=net.plc, clock=seconds), clock=clock)
     task = asyncio.create_task(indexer.run())
     try:
         yield indexer
@@ -269,7 +274,8 @@ async def running(
         indexer.stop()
         await asyncio.wait((task,))
         http.close()
-        connection.close()
+        if connection is None:
+            opened.close()
     task.result()
 
 
