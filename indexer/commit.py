@@ -7,6 +7,7 @@ Sources: https://atproto.com/specs/repository#commit-objects, https://atproto.co
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
@@ -29,6 +30,13 @@ MAX_COMMIT = 10_000  # bytes of a commit object, as in a #sync; ours have about 
 MAX_DEPTH = 4  # of a commit object: it is flat, later versions get a little room
 _MAX_KEY_TEXT = 128  # characters of a Multikey; ours have 49
 _DID_KEY = "did:key:"
+
+# An ordinary commit object in canonical DAG-CBOR: its fields in their only order, nothing else.
+_ORDINARY = re.compile(
+    rb"\xa6(cdidx\x20([ -~]{32})crevm([ -~]{13}))csigX\x40(.{64})"
+    rb"(ddata\xd8\x2a\x58\x25\x00(\x01\x71\x12\x20.{32})dprev\xf6gversion\x03)",
+    re.DOTALL,
+).fullmatch
 
 
 class Curve(StrEnum):
@@ -110,6 +118,11 @@ class SignedCommit:
         allowed and covered by the signature."""
         if len(block) > MAX_COMMIT:
             raise _invalid_commit(f"{len(block)} bytes, at most {MAX_COMMIT} are allowed")
+        ordinary = _ORDINARY(block)
+        if ordinary is not None:
+            before, did, rev, sig, after, data = ordinary.groups()
+            unsigned = b"\xa5" + before + after
+            return cls._of(did.decode(), rev.decode(), Cid(data), None, sig, unsigned)
         try:
             value = cbor.decode(block, max_depth=MAX_DEPTH)
         except InvalidCbor as error:
@@ -124,8 +137,14 @@ class SignedCommit:
             raise _invalid_commit("prev must be a link or null")
         if not isinstance(did, str) or not isinstance(rev, str):
             raise _invalid_commit("did and rev must be text")
+        return cls._of(did, rev, data, prev, sig, cbor.encode(value))
+
+    @classmethod
+    def _of(
+        cls, did: str, rev: str, data: Cid, prev: Cid | None, sig: bytes, unsigned: bytes
+    ) -> Self:
         try:
-            return cls(Did.parse(did), Tid.parse(rev), data, prev, sig, cbor.encode(value))
+            return cls(Did.parse(did), Tid.parse(rev), data, prev, sig, unsigned)
         except InvalidSyntax as error:
             raise _invalid_commit(str(error)) from error
 

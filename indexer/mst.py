@@ -175,8 +175,8 @@ def parse_node(block: bytes) -> RawNode:
     links: list[bytes | None] = [_link(node.get("l"))]
     last = b""
     for entry in entries:
-        if not isinstance(entry, dict):
-            raise _invalid("entry is no map")
+        if not isinstance(entry, dict) or len(entry) != 4:
+            raise _invalid("entry is no map of four fields")
         last = _key(entry.get("p"), entry.get("k"), last)
         value = _link(entry.get("v"))
         if value is None:
@@ -184,15 +184,15 @@ def parse_node(block: bytes) -> RawNode:
         keys.append(last)
         values.append(value)
         links.append(_link(entry.get("t")))
-    # Whatever else could be wrong (spare fields, bytes for links, prefixes that are not the
-    # longest, integers that are not minimal) shows when the node is written again.
-    if encode_node(keys, values, links) != block:
+    # What the decoder is lenient about (bytes for links, integers that are not minimal, the order
+    # of fields) shows when the node is written again; it writes whatever looks like a CID as one.
+    if len(node) != 2 or libipld.encode_dag_cbor(node) != block:
         raise _invalid("node is not in canonical form")
     return tuple(keys), tuple(values), tuple(links)
 
 
 def _key(prefix: object, suffix: object, last: bytes) -> bytes:
-    if not isinstance(prefix, int) or not isinstance(suffix, bytes):
+    if type(prefix) is not int or not isinstance(suffix, bytes):
         raise _invalid("entry has no prefix length or no key")
     if not 0 <= prefix <= len(last):
         raise _invalid("prefix length is beyond the key before")
@@ -201,6 +201,8 @@ def _key(prefix: object, suffix: object, last: bytes) -> bytes:
         raise _invalid(f"key {quote(key)} is not a path of at most {MAX_KEY} characters")
     if key <= last:
         raise _invalid(f"key {quote(key)} is not above the key before")
+    if suffix[:1] == last[prefix : prefix + 1]:
+        raise _invalid(f"key {quote(key)} shares more with the key before than it says")
     return key
 
 

@@ -1,4 +1,5 @@
-"""What the events of one repo prove: identity, then signature and tree, then the handle.
+"""What the events of one repo prove: identity, then signature and tree, then the handle; and of an
+``#account`` event, whether its source may speak for the account.
 
 The rule protected here is invariant 2: this is the only way from an event to state, and nothing but
 the DID document is fetched before a signature was good. Knows no stored state, so that repos are
@@ -9,21 +10,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from atdata.network.identity import Identity, Resolver
 from atdata.protocol.errors import IdentityNotFound, NetworkError
 from indexer import events
 from indexer.commit import PublicKey
-from indexer.decide import Profile, Proof
+from indexer.decide import Entitled, Profile, Proof
 from indexer.drops import DropReason, Refused
+from indexer.speakers import Speakers
 from indexer.verify import Rejected, VerifiedCommit, verify_commit, verify_sync
 
-Provable = events.Commit | events.Sync | events.Identity
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An ``#account`` event, and the URL of the source that it came from."""
+
+    event: events.Account
+    source: str
+
+
+Provable = events.Commit | events.Sync | events.Identity | Said
+
+_public_key = lru_cache(10_000)(PublicKey.parse)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One proof for each commit and sync, in order; ``profile`` where it was asked for and the
+    """One proof for each commit, sync and account event, in order; ``profile`` where it was asked for and the
     directory answered."""
 
     proofs: tuple[Proof, ...]
@@ -35,6 +49,7 @@ class Prover:
 
     def __init__(self, resolver: Resolver, clock: Callable[[], int]) -> None:
         self._resolver = resolver
+        self._speakers = Speakers(resolver.http)
         self._clock = clock
 
     def prove(self, did: str, evidence: Sequence[Provable], *, known: bool) -> Evidence:
@@ -51,11 +66,13 @@ class Prover:
         )
         verified = any(isinstance(proof, VerifiedCommit) for proof in proofs)
         wanted = renewed if known else verified
-        return Evidence(proofs, self._profile(did) if wanted else None)
+        return Evidence(proofs, profile_of(self._resolver, did) if wanted else None)
 
-    def _judge(self, event: events.Commit | events.Sync) -> Proof:
+    def _judge(self, event: events.Commit | events.Sync | Said) -> Proof:
         """A signature that fails may be by a key that was just rotated: ask the directory once."""
         try:
+            if isinstance(event, Said):
+                return self._hear(event)
             proof = self._verify(event, self._resolver.resolve(event.did))
             if isinstance(proof, Rejected) and proof.reason is DropReason.BAD_SIGNATURE:
                 proof = self._verify(event, self._resolver.refresh(event.did))
@@ -65,26 +82,39 @@ class Prover:
             return Rejected(DropReason.IDENTITY_UNAVAILABLE, str(error), None)
         return proof
 
+    def _hear(self, said: Said) -> Proof:
+        """Where the account lives is asked anew: a move is what a PDS's last word is about."""
+        speaker = self._speakers.of(said.source)
+        if speaker.origins is None:
+            return Entitled()
+        self._resolver.forget(said.event.did)
+        pds = self._resolver.resolve(said.event.did).pds
+        if speaker.speaks_for(pds):
+            return Entitled()
+        detail = f"{said.source} says {said.event.status or 'active'}, the account is at {pds}"
+        return Rejected(DropReason.NOT_ITS_PDS, detail, None)
+
     def _verify(self, event: events.Commit | events.Sync, identity: Identity) -> Proof:
         if identity.signing_key is None:
             return Rejected(DropReason.INVALID_KEY, "the DID document has no #atproto key", None)
         try:
-            key = PublicKey.parse(identity.signing_key)
+            key = _public_key(identity.signing_key)
         except Refused as error:
             return Rejected(error.reason, error.detail, None)
         if isinstance(event, events.Sync):
             return verify_sync(event, key, now_us=self._clock())
         return verify_commit(event, key, now_us=self._clock())
 
-    def _profile(self, did: str) -> Profile | None:
-        """None if the directory can't be asked: what is stored stays. A handle that can't be
-        verified now counts as unverified."""
-        try:
-            identity = self._resolver.resolve(did)
-        except NetworkError:
-            return None
-        try:
-            handle = self._resolver.verified_handle(identity)
-        except NetworkError:
-            handle = None
-        return Profile(identity.pds, handle, identity.handle)
+
+def profile_of(resolver: Resolver, did: str) -> Profile | None:
+    """Who ``did`` is now; None if the directory can't be asked. A handle that can't be verified
+    now counts as unverified."""
+    try:
+        identity = resolver.resolve(did)
+    except NetworkError:
+        return None
+    try:
+        handle = resolver.verified_handle(identity)
+    except NetworkError:
+        handle = None
+    return Profile(identity.pds, handle, identity.handle)

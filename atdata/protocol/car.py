@@ -7,6 +7,7 @@ needs all blocks must walk the tree. Source: https://ipld.io/specs/transport/car
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -21,6 +22,10 @@ MAX_BYTES = 256 * 1024 * 1024
 MAX_ROOTS = 16
 # Header: a map head, two keys, the version, and 41 bytes for each root.
 _MAX_HEADER = 64 + 41 * MAX_ROOTS
+# The canonical header with one root, as nearly all files have it, with its length before it.
+_ONE_ROOT = re.compile(
+    rb"\x3a\xa2eroots\x81\xd8\x2a\x58\x25\x00(\x01\x71\x12\x20.{32})gversion\x01", re.DOTALL
+).match
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,9 @@ def _refuse(raw: bytes, block: bytes, offset: int) -> NoReturn:
 
 
 def _read_header(data: bytes) -> tuple[tuple[Cid, ...], int]:
+    ordinary = _ONE_ROOT(data)
+    if ordinary is not None:
+        return (Cid(ordinary[1]),), ordinary.end()
     start, end = _section(data, 0)
     if end - start > _MAX_HEADER:
         raise InvalidCar(f"CAR header of {end - start} bytes, at most {_MAX_HEADER} are allowed")
