@@ -129,8 +129,10 @@ class Subscription:
 
     async def run(self) -> None:
         """Until ``halt``, or cancelled."""
-        while self.halted_because is None:
+        while True:
             await self._settled.wait()
+            if self.halted_because is not None:  # perhaps by the frames that were settled just now
+                break
             try:
                 await self._connection()
                 why = "the source closed the connection"
