@@ -1,0 +1,130 @@
+"""Hosts and wires that go wrong on purpose, and count it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from tests.indexer.network import Firehose
+
+
+@dataclass
+class RoughFirehose(Firehose):
+    """A firehose that ends connections of its own accord. ``farewells`` holds one (number of
+    frames, last frame) per connection, in order; None for one that is left alone."""
+
+    farewells: list[tuple[int, bytes] | None] = field(default_factory=list)
+    said: int = 0
+    """Farewells."""
+    delivered: int = 0
+    """Frames in all."""
+
+    async def _serve(self, client: ServerConnection) -> None:
+        farewell = self.farewells.pop(0) if self.farewells else None
+        if farewell is None:
+            self.delivered += sum(seq > self._cursor(client) for seq, _ in self.sent)
+            await super()._serve(client)
+            return
+        cursor = self._cursor(client)
+        self.seen.append(cursor)
+        frames, last = farewell
+        with suppress(ConnectionClosed):
+            for frame in [frame for seq, frame in self.sent if seq > cursor][:frames]:
+                await client.send(frame)
+                self.delivered += 1
+            if last:
+                await client.send(last)
+            self.said += 1
+
+    @staticmethod
+    def _cursor(client: ServerConnection) -> int:
+        assert client.request is not None
+        query = parse_qs(urlsplit(client.request.path).query)
+        return int(query.get("cursor", ["0"])[0])
+
+
+@dataclass
+class Wire:
+    """``async with Wire(port) as wire``: a TCP proxy before a host on loopback. After
+    ``dies_after`` bytes of the host, per connection, it passes nothing more in either direction,
+    and closes nothing, as when a host loses power; None for a connection that is left alone."""
+
+    to: int
+    dies_after: list[int | None] = field(default_factory=list)
+    dead: int = 0
+    port: int = 0
+    _server: asyncio.Server | None = None
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        self._ended.set()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        room = self.dies_after.pop(0) if self.dies_after else None
+        from_host, to_host = await asyncio.open_connection("127.0.0.1", self.to)
+        outward = asyncio.create_task(_pass_on(reader, to_host))
+        inward = asyncio.create_task(self._inward(from_host, writer, room, outward, to_host))
+        self._tasks |= {outward, inward}
+
+    async def _inward(
+        self,
+        host: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        room: int | None,
+        outward: asyncio.Task[None],
+        to_host: asyncio.StreamWriter,
+    ) -> None:
+        while room is None or room > 0:
+            data = await host.read(65_536 if room is None else room)
+            if not data:
+                break
+            writer.write(data)
+            room = None if room is None else room - len(data)
+        else:
+            self.dead += 1
+            outward.cancel()
+            await self._ended.wait()
+        writer.close()
+        to_host.close()
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+    writer.close()
+
+
+@dataclass
+class WiredFirehose(Firehose):
+    """A firehose that is followed through ``wire``, once there is one."""
+
+    wire: Wire | None = None
+
+    @property
+    def url(self) -> str:
+        return super().url if self.wire is None else self.wire.url
