@@ -167,6 +167,9 @@ class Processor:
         self._metrics.repos.set(self._store.repo_count)
         for reason, count in batch.drops.items():
             self._metrics.drops.labels(reason).inc(count)
+        for drop, _ in batch.quarantine:
+            if drop.reason is DropReason.FORKED_REV:
+                log.error("one rev, two trees", did=drop.did, source=drop.source, why=drop.detail)
 
     def _stream(self, url: str) -> Stream:
         if url not in self._streams:
