@@ -289,8 +289,14 @@ async def reached(indexer: Indexer, net: Firehose, seq: int | None = None) -> No
 
 
 async def settled(indexer: Indexer) -> None:
-    """Until no repo waits to be fetched."""
-    await until(lambda: indexer.status().resyncing == 0, lambda: str(indexer.status()))
+    """Until no repo waits to be fetched. What the writer has just found to be wanting is not yet in
+    the queue, so that the repos themselves are looked at, too."""
+
+    def done() -> bool:
+        wanting = any(state.wants_resync for state in indexer._store.repos())
+        return not wanting and indexer.status().resyncing == 0
+
+    await until(done, lambda: str(indexer.status()))
 
 
 async def until(holds: Callable[[], bool], what: Callable[[], str], seconds: float = 20.0) -> None:
