@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import time
 from collections.abc import Callable
 from tempfile import TemporaryFile
-from typing import IO, cast
+from typing import IO, Any
 
 from atdata.network.body import Body
 from atdata.network.http import HttpClient
@@ -27,15 +28,63 @@ ATTEMPTS = 3
 FIRST_DELAY = 0.2  # seconds; doubled each time
 
 
+class Spool:
+    """Room for blobs that wait for their check: temporary files, of which one is kept for the next
+    blob. To write over what a file has costs about half of what new pages of memory do.
+
+    Safe for threads; another process has a room of its own.
+    """
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._kept: list[io.FileIO] = []
+
+    def file(self) -> io.FileIO:
+        """A file at its beginning, with anything in it; when it is closed, it may be kept."""
+        if self._pid != os.getpid():  # after a fork, the files are those of the parent
+            self._pid, self._kept = os.getpid(), []
+        try:
+            kept = self._kept.pop()
+        except IndexError:
+            # Without a buffer: a page cache takes pieces faster than memory of our own does.
+            kept = TemporaryFile(buffering=0)  # noqa: SIM115 - whoever is lent it closes it
+        kept.seek(0)
+        return _Lent(kept, self)
+
+    def take_back(self, file: io.FileIO, pid: int) -> None:
+        """Keep ``file``, which process ``pid`` was lent, or close it."""
+        if self._kept or not self._pid == pid == os.getpid():
+            file.close()
+        else:
+            self._kept.append(file)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Spool, ()
+
+
+class _Lent(io.FileIO):
+    """A file of a spool, for one blob."""
+
+    def __init__(self, file: io.FileIO, spool: Spool) -> None:
+        self._file, self._spool, self._pid = file, spool, os.getpid()
+        super().__init__(file.fileno(), "r+b", closefd=False)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._spool.take_back(self._file, self._pid)
+        super().close()
+
+
 def fetch_blob(
     client: HttpClient,
     pds: str,
     blob: BlobUri,
+    spool: Spool,
     *,
     sleep: Callable[[float], object] = time.sleep,
 ) -> IO[bytes]:
-    """The whole blob, checked, from its beginning: in memory, or in a temporary file (where
-    ``tempfile`` puts it: ``TMPDIR``) if it is larger than ``IN_MEMORY``.
+    """The whole blob, checked, from its beginning: in memory, or in a temporary file of ``spool``
+    (where ``tempfile`` puts it: ``TMPDIR``) if it is larger than ``IN_MEMORY``.
 
     Raises ``CidMismatch`` that names both CIDs, and ``NetworkError``.
     """
@@ -50,7 +99,7 @@ def fetch_blob(
                 max_bytes=MAX_BLOB_BYTES,
             ) as body:
                 began = True
-                return _checked(body, blob)
+                return _checked(body, blob, spool)
         except (FetchFailed, FetchTimeout):
             if not began or attempt + 1 == ATTEMPTS:
                 raise
@@ -58,42 +107,36 @@ def fetch_blob(
     raise AssertionError  # the last attempt returns or raises
 
 
-def _checked(body: Body, blob: BlobUri) -> IO[bytes]:
+def _checked(body: Body, blob: BlobUri, spool: Spool) -> IO[bytes]:
     # A host may say any length, or none.
-    file: IO[bytes] = io.BytesIO() if (body.content_length or 0) <= IN_MEMORY else _temporary()
-    sha256, size = hashlib.sha256(), 0
+    if body.content_length is not None and body.content_length <= IN_MEMORY:
+        data = body.read()
+        _check(hashlib.sha256(data).digest(), blob)
+        return io.BytesIO(data)
+    file = spool.file()
     try:
-        for piece in body.chunks(PIECE):
-            sha256.update(piece)
-            size += len(piece)
-            if size > IN_MEMORY and isinstance(file, io.BytesIO):
-                file = _moved(file)
-            _write(file, piece)
-        digest = sha256.digest()
-        if digest != blob.cid.digest:
-            actual = Cid.from_bytes(blob.cid.raw[:4] + digest)
-            raise CidMismatch(str(blob.cid), str(actual), f"blob of {blob.did}")
+        _check(_write(body, file), blob)
         file.seek(0)
     except BaseException:
         file.close()
         raise
-    # Written without a buffer, read with one.
-    return io.BufferedReader(file) if isinstance(file, io.FileIO) else file
+    return io.BufferedReader(file)  # written without a buffer, read with one
 
 
-def _moved(memory: io.BytesIO) -> IO[bytes]:
-    file = _temporary()
-    with memory:
-        _write(file, memory.getvalue())
-    return file
+def _write(body: Body, file: io.FileIO) -> bytes:
+    """The whole body into ``file``, and nothing after it. Returns its SHA-256."""
+    sha256 = hashlib.sha256()
+    memory = memoryview(bytearray(PIECE))
+    while count := body.readinto(memory):
+        piece = memory[:count]
+        sha256.update(piece)
+        while piece:  # a file without a buffer may take less at once
+            piece = piece[file.write(piece) :]
+    file.truncate()
+    return sha256.digest()
 
 
-def _write(file: IO[bytes], piece: bytes) -> None:
-    written = file.write(piece)
-    while written < len(piece):  # which a file without a buffer may do
-        written += file.write(piece[written:])
-
-
-def _temporary() -> IO[bytes]:
-    """A file of system calls only: a page cache takes pieces faster than memory of our own does."""
-    return cast("IO[bytes]", TemporaryFile(buffering=0))
+def _check(digest: bytes, blob: BlobUri) -> None:
+    if digest != blob.cid.digest:
+        actual = Cid.from_bytes(blob.cid.raw[:4] + digest)
+        raise CidMismatch(str(blob.cid), str(actual), f"blob of {blob.did}")

@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 from typing import IO, Any, Self
 
-from atdata.blob_fetch import fetch_blob
+from atdata.blob_fetch import Spool, fetch_blob
 from atdata.index import DataSource
 from atdata.protocol.cid import Cid
 from atdata.protocol.errors import (
@@ -194,6 +194,7 @@ class BlobSource(_Source):
     def __init__(self, blobs: Sequence[BlobUri], *, pds_endpoint: str | None = None) -> None:
         self.blobs: tuple[BlobUri, ...] = tuple(blobs)
         self.pds_endpoint = None if pds_endpoint is None else pds_endpoint.rstrip("/")
+        self._spool = Spool()
 
     @classmethod
     def from_refs(
@@ -226,12 +227,12 @@ class BlobSource(_Source):
         blob = BlobUri.parse(shard_id)
         pds = self.pds_endpoint or _pds_of(blob.did, settings().resolver.resolve(blob.did).pds)
         try:
-            return fetch_blob(settings().http, pds, blob)
+            return fetch_blob(settings().http, pds, blob, self._spool)
         except (FetchFailed, FetchTimeout):
             moved_to = _pds_now(blob.did)
             if moved_to in (None, pds):
                 raise
-        return fetch_blob(settings().http, moved_to, blob)
+        return fetch_blob(settings().http, moved_to, blob, self._spool)
 
     def __repr__(self) -> str:
         return f"BlobSource({len(self.blobs)} blobs)"

@@ -6,16 +6,29 @@ the announced length is an error, and so is every byte over the cap.
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from urllib3 import HTTPResponse
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3 import HTTPHeaderDict
 
 from atdata.protocol.errors import FetchFailed, FetchTimeout, TooLarge
 
 PIECE = 1 << 18
+
+
+class Answer(http.client.HTTPResponse):
+    """An answer whose body can be read straight from the socket into the reader's memory."""
+
+    def readinto1(self, buffer: Any) -> int:
+        """With at most one call of the system, as ``io.BufferedIOBase`` has it."""
+        if self.fp is None or self.chunked or not self.length:
+            return super().readinto1(buffer)
+        count = self.fp.readinto1(memoryview(buffer)[: self.length])
+        self.length -= count
+        return count
 
 
 class Body:
@@ -25,15 +38,17 @@ class Body:
 
     def __init__(
         self,
-        response: HTTPResponse,
+        response: Answer,
         url: str,
         shown: str,
         max_bytes: int,
         release: Callable[[bool], None],
     ) -> None:
         self.status: int = response.status
-        self.headers: Mapping[str, str] = response.headers
-        self.content_length: int | None = response.length_remaining
+        self.headers: Mapping[str, str] = HTTPHeaderDict(
+            (name, " ".join(value.split())) for name, value in response.headers.items()
+        )
+        self.content_length: int | None = response.length
         self.url = url
         self._response, self._shown, self._release = response, shown, release
         self._max_bytes, self._received = max_bytes, 0
@@ -58,10 +73,12 @@ class Body:
     def readinto(self, buffer: bytearray | memoryview) -> int:
         """Fill the front of ``buffer`` with what has arrived, waiting for at least one byte.
         Returns how many; 0 at the end. Raises like ``read``."""
-        view = memoryview(buffer).cast("B")
-        piece = self._receive(len(view))
-        view[: len(piece)] = piece
-        return len(piece)
+        if not self._is_due(len(buffer)):
+            return 0
+        with self._named_errors():
+            count = self._response.readinto1(memoryview(buffer).cast("B"))
+            self._take_in(count)
+        return count
 
     def chunks(self, size: int = PIECE) -> Iterator[bytes]:
         """The rest of the body as it arrives, in pieces of at most ``size`` bytes."""
@@ -86,24 +103,40 @@ class Body:
         self.close()
 
     def _receive(self, size: int) -> bytes:
+        if not self._is_due(size):
+            return b""
+        with self._named_errors():
+            piece = self._response.read1(size)
+            self._take_in(len(piece))
+        return piece
+
+    def _is_due(self, size: int) -> bool:
+        """Whether there may be more to read, and it is asked for."""
         if not self._open:
             raise ValueError("read of a body that is closed or has failed")
-        if self._ended or size == 0:
-            return b""
-        try:
-            piece = self._response.read1(size, decode_content=False)
-        except (ReadTimeoutError, TimeoutError) as error:
-            self.close()
-            raise FetchTimeout(f"{self._shown}: too slow after {self._received} bytes") from error
-        except (HTTPError, OSError) as error:
-            self.close()
-            raise FetchFailed(f"{self._shown}: broke off after {self._received} bytes") from error
-        self._received += len(piece)
-        self._ended = not piece or self._received == self.content_length
+        return size > 0 and not self._ended
+
+    def _take_in(self, count: int) -> None:
+        """Note that ``count`` bytes came, none of them at the end."""
+        self._received += count
+        if not count and self.content_length is not None:
+            raise http.client.IncompleteRead(b"", self.content_length - self._received)
+        self._ended = not count or self._received == self.content_length
         if self._received > self._max_bytes:
             self.close()
             raise self._too_large("more bytes")
-        return piece
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """What goes wrong on the way, as our own errors, after which the body is closed."""
+        try:
+            yield
+        except TimeoutError as error:
+            self.close()
+            raise FetchTimeout(f"{self._shown}: too slow after {self._received} bytes") from error
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise FetchFailed(f"{self._shown}: broke off after {self._received} bytes") from error
 
     def _too_large(self, what: str) -> TooLarge:
         return TooLarge(f"{self._shown}: {what}, at most {self._max_bytes} are allowed")

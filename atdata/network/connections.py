@@ -7,6 +7,7 @@ taken off a budget, so that a host that trickles is cut off wherever it does so.
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import ssl
@@ -14,11 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from atdata.network.addresses import Target, refusal
+from atdata.network.body import Answer
 from atdata.protocol.errors import BlockedAddress, quote
 
 if TYPE_CHECKING:
@@ -134,12 +136,19 @@ class Dialer:
 
 
 class _Guarded(HTTPConnection):
-    """urllib3's connection, with the dialer in place of its own way to a socket."""
+    """urllib3's connection, with the dialer in place of its own way to a socket, and answers that
+    are read without copying them once more in place of its own."""
+
+    response_class = Answer
 
     def __init__(self, dialer: Dialer, target: Target, **options: Any) -> None:
         super().__init__(target.host, target.port, **options)
         self._dialer = dialer
         self.budget = Budget(CONNECT_SECONDS)
+
+    def answer(self) -> Answer:
+        """The beginning of the answer to the request that was sent."""
+        return cast("Answer", http.client.HTTPConnection.getresponse(self))
 
     def _new_conn(self) -> socket.socket:
         return self._dialer.dial(self._dns_host, self.port, self.budget)

@@ -216,14 +216,8 @@ class HttpClient:
         try:
             with _named_errors(target):
                 connection.prepare(budget)
-                connection.http.request(
-                    "GET",
-                    target.path,
-                    headers={**own, **headers},
-                    preload_content=False,
-                    decode_content=False,
-                )
-                response = connection.http.getresponse()
+                connection.http.request("GET", target.path, headers={**own, **headers})
+                response = connection.http.answer()
         except NetworkError:
             connection.close()
             raise

@@ -6,12 +6,11 @@ goes before our own back-off; the caller's time limit goes before both.
 
 from __future__ import annotations
 
+import http.client
 import random
 import socket
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-
-from urllib3.exceptions import ProtocolError
 
 from atdata.protocol.errors import FetchFailed
 
@@ -37,7 +36,7 @@ def is_broken(error: FetchFailed) -> bool:
     cause = error.__cause__
     if isinstance(cause, socket.gaierror):
         return cause.errno == socket.EAI_AGAIN
-    return isinstance(cause, ConnectionError | ProtocolError)
+    return isinstance(cause, ConnectionError | http.client.IncompleteRead)
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:

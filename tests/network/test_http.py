@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from atdata.network.body import Body
 from atdata.network.connections import MIN_BYTES_PER_SECOND, Budget
 from atdata.network.http import MAX_REDIRECTS, HttpClient, Policy, xrpc_error
 from atdata.network.retries import RETRIES
@@ -135,15 +136,30 @@ def test_a_stream_is_a_file_for_tarfile(client: Client, serve: Serve) -> None:
         assert [tar.extractfile(m).read() for m in tar] == [DATA]
 
 
-def test_a_body_of_unknown_length(client: Client, serve: Serve) -> None:
+def read_into(body: Body) -> bytes:
+    """All of a body, by way of one small buffer."""
+    buffer, found = bytearray(4), bytearray()
+    while count := body.readinto(buffer):
+        found += buffer[:count]
+    return bytes(found)
+
+
+READERS = pytest.mark.parametrize("read", [Body.read, read_into])
+
+
+@READERS
+def test_a_body_of_unknown_length(
+    client: Client, serve: Serve, read: Callable[[Body], bytes]
+) -> None:
     chunked = (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"
     )
     server = serve({"/x": raw(chunked), "/until-close": raw(b"HTTP/1.0 200 OK\r\n\r\nabcde")})
     with client.stream(f"{server.url}/x") as body:
         assert body.content_length is None
-        assert body.read() == b"abcde"
-    assert client.get_bytes(f"{server.url}/until-close") == b"abcde"
+        assert read(body) == b"abcde"
+    with client.stream(f"{server.url}/until-close") as body:
+        assert read(body) == b"abcde"
 
 
 def test_a_range(client: Client, serve: Serve) -> None:
@@ -184,6 +200,8 @@ def test_an_endless_body(client: Client, serve: Serve, stop: threading.Event) ->
     with client.stream(f"{server.url}/x", max_bytes=100_000) as body, pytest.raises(TooLarge):
         for _ in body.chunks():
             pass
+    with client.stream(f"{server.url}/x", max_bytes=100_000) as body, pytest.raises(TooLarge):
+        read_into(body)
 
 
 @pytest.mark.parametrize(
@@ -195,13 +213,16 @@ def test_an_endless_body(client: Client, serve: Serve, stop: threading.Event) ->
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n",
     ],
 )
-def test_a_body_that_breaks_off_is_no_end(client: Client, serve: Serve, answer: bytes) -> None:
+@READERS
+def test_a_body_that_breaks_off_is_no_end(
+    client: Client, serve: Serve, answer: bytes, read: Callable[[Body], bytes]
+) -> None:
     server = serve({"/x": raw(answer)})
     with (
         client.stream(f"{server.url}/x") as body,
         pytest.raises(FetchFailed, match="broke off after"),
     ):
-        body.read()
+        read(body)
     with pytest.raises(FetchFailed, match="broke off"):
         client.get_bytes(f"{server.url}/x")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 from datetime import UTC, datetime
+from http.client import IncompleteRead
 
 import pytest
-from urllib3.exceptions import ProtocolError
 
 from atdata.network.retries import RETRIES, delay_before_retry, retry_after
 from atdata.protocol.errors import FetchFailed
@@ -29,7 +29,7 @@ def caused_by(cause: Exception | None) -> FetchFailed:
         FetchFailed("x", 504),
         caused_by(ConnectionResetError()),
         caused_by(ConnectionRefusedError()),
-        caused_by(ProtocolError("cut")),
+        caused_by(IncompleteRead(b"cut")),
         caused_by(socket.gaierror(socket.EAI_AGAIN, "later")),
     ],
 )
