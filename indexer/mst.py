@@ -175,8 +175,8 @@ def parse_node(block: bytes) -> RawNode:
     links: list[bytes | None] = [_link(node.get("l"))]
     last = b""
     for entry in entries:
-        if not isinstance(entry, dict) or len(entry) != 4:
-            raise _invalid("entry is no map of four fields")
+        if not isinstance(entry, dict) or len(entry) != 4 or "t" not in entry:
+            raise _invalid("entry is no map of k, p, t and v")
         last = _key(entry.get("p"), entry.get("k"), last)
         value = _link(entry.get("v"))
         if value is None:
@@ -186,7 +186,7 @@ def parse_node(block: bytes) -> RawNode:
         links.append(_link(entry.get("t")))
     # What the decoder is lenient about (bytes for links, integers that are not minimal, the order
     # of fields) shows when the node is written again; it writes whatever looks like a CID as one.
-    if len(node) != 2 or libipld.encode_dag_cbor(node) != block:
+    if len(node) != 2 or "l" not in node or libipld.encode_dag_cbor(node) != block:
         raise _invalid("node is not in canonical form")
     return tuple(keys), tuple(values), tuple(links)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import coincurve
 import libipld
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from atdata.protocol import cbor
 from atdata.protocol.cid import RAW, Cid
@@ -46,6 +48,28 @@ def test_a_signature_has_one_form(key: SigningKey) -> None:
         assert not key.public.verify(MESSAGE, other), other.hex()
 
 
+def signed_with_s(curve: ec.EllipticCurve, order: int, s: int) -> tuple[PublicKey, bytes]:
+    """A key under which ``MESSAGE`` has a signature with this ``s``, and that signature: of the
+    nonce, the message and ``s``, the key follows."""
+    nonce = 0xC0FFEE
+    r = ec.derive_private_key(nonce, curve).public_key().public_numbers().x % order
+    z = int.from_bytes(sha256(MESSAGE).digest())
+    secret = (s * nonce - z) * pow(r, -1, order) % order
+    name = "k256" if curve.name == "secp256k1" else "p256"
+    return SigningKey(name, secret).public, r.to_bytes(32) + s.to_bytes(32)
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256K1(), ec.SECP256R1()], ids=lambda curve: curve.name)
+def test_s_is_at_most_half_of_the_order(curve: ec.EllipticCurve) -> None:
+    order = curve.group_order
+    key, signature = signed_with_s(curve, order, order // 2)
+    assert key.verify(MESSAGE, signature)
+    key, signature = signed_with_s(curve, order, order // 2 + 1)
+    assert not key.verify(MESSAGE, signature)
+    low = signature[:32] + (order - int.from_bytes(signature[32:])).to_bytes(32)
+    assert key.verify(MESSAGE, low), "the other form of the same signature"
+
+
 @pytest.mark.parametrize(("key", "curve"), [(K256, Curve.K256), (P256, Curve.P256)])
 def test_a_key_is_read_from_a_multikey_and_from_a_did_key(key: SigningKey, curve: Curve) -> None:
     parsed = PublicKey.parse(key.multibase)
@@ -74,6 +98,8 @@ UNCOMPRESSED = coincurve.PrivateKey.from_int(5).public_key.format(compressed=Fal
         K256.multibase[:-1],
         "z" * 129,
         "z" * 1_000_000,
+        str(libipld.encode_multibase("b", b"\xe7\x01" + K256.public.point)),
+        str(libipld.encode_multibase("m", b"\xe7\x01" + K256.public.point)),
         multikey(b"\xe7\x01"),
         multikey(b"\xed\x01" + bytes(32)),
         multikey(b"\xe7\x01" + UNCOMPRESSED),
@@ -88,6 +114,12 @@ def test_what_is_no_key_is_refused(text: str) -> None:
     with pytest.raises(Refused) as caught:
         PublicKey.parse(text)
     assert caught.value.reason is DropReason.INVALID_KEY
+
+
+def test_what_is_too_long_for_a_key_is_not_decoded() -> None:
+    """Base58 takes time with the square of its length."""
+    with pytest.raises(Refused, match="expected a Multikey"):
+        PublicKey.parse("z" * 129)
 
 
 # --- commit objects -----------------------------------------------------------------------------

@@ -178,6 +178,23 @@ def test_a_wrong_field_makes_a_commit_invalid(name: str, value: Any) -> None:
     assert caught.value.did == (None if name == "repo" else DID)
 
 
+def test_a_path_without_a_slash_is_named() -> None:
+    wrong = commits()[1].having(ops=[{**OP, "path": COLLECTION}])
+    with pytest.raises(InvalidEvent, match="is not collection/rkey"):
+        frames.parse(wrong.frame)
+
+
+def test_a_path_is_at_most_1024_characters() -> None:
+    """Whatever is wrong with a longer one is not looked at, nor repeated in full."""
+    legal = f"{COLLECTION}/{'x' * 512}"
+    assert commits()[1].having(ops=[{**OP, "path": legal}]).event
+    for path in (f"{COLLECTION}/{'x' * 1024}", "x" * 1_000_000):
+        wrong = commits()[1].having(ops=[{**OP, "path": path}])
+        with pytest.raises(InvalidEvent, match="path must be text of at most 1024") as caught:
+            frames.parse(wrong.frame)
+        assert len(str(caught.value)) < 300
+
+
 @pytest.mark.parametrize(
     "message",
     [

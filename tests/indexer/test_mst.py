@@ -155,6 +155,10 @@ def test_the_nodes_of_these_tests_are_valid_until_broken() -> None:
         pytest.param(cbor.encode({"l": None}), id="no entries"),
         pytest.param(cbor.encode({"l": None, "e": {}}), id="entries no array"),
         pytest.param(cbor.encode({"e": [entry(A0)]}), id="no left link"),
+        pytest.param(cbor.encode({"e": [entry(A0)], "x": None}), id="another field for the link"),
+        pytest.param(
+            node({"p": 0, "k": A0.encode(), "v": LEAF, "x": None}), id="another field for the tree"
+        ),
         pytest.param(cbor.encode({"l": None, "e": [entry(A0)], "x": 1}), id="spare field"),
         pytest.param(node(entry(A0) | {"x": 1}), id="spare field in entry"),
         pytest.param(node(5), id="entry no map"),
@@ -184,6 +188,27 @@ def test_the_nodes_of_these_tests_are_valid_until_broken() -> None:
 )
 def test_a_node_that_breaks_a_rule_is_refused(root: bytes) -> None:
     assert refusal(root) is DropReason.INVALID_MST
+
+
+@pytest.mark.parametrize("shared", [len(A0) + 1, 99, 2**63, -1])
+def test_a_prefix_length_is_within_the_key_before(shared: int) -> None:
+    """Beyond either end a slice would take what is there: one key in many encodings."""
+    start = A0.encode()[:shared]
+    suffix = next(b"x%d" % n for n in itertools.count() if mst.key_height(start + b"x%d" % n) == 0)
+    with_prefix = {"p": shared, "k": suffix, "v": LEAF, "t": None}
+    assert refusal(node(entry(A0), with_prefix)) is DropReason.INVALID_MST
+
+
+def test_a_prefix_length_is_no_truth_value() -> None:
+    following = next(
+        path
+        for n in itertools.count()
+        if mst.key_height((path := f"az/{n}").encode()) == 0 and path > A0
+    )
+    good = entry(following, shared=1)
+    block = node(entry(A0), good)
+    assert len(list(mst.walk({Cid.of(block).raw: block}, Cid.of(block)))) == 2
+    assert refusal(node(entry(A0), {**good, "p": True})) is DropReason.INVALID_MST
 
 
 def test_a_key_of_1024_characters_is_legal() -> None:

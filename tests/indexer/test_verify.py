@@ -14,7 +14,7 @@ import pytest
 from atdata.protocol import cbor
 from atdata.protocol.cid import Cid
 from atdata.protocol.syntax import Did, Tid
-from indexer import frames, mst
+from indexer import frames, mst, mst_edit
 from indexer.drops import DropReason, InvalidEvent
 from indexer.events import Commit, Sync
 from indexer.verify import (
@@ -241,9 +241,10 @@ def test_the_signature_is_the_identitys(key: SigningKey) -> None:
 
 
 def test_the_signature_covers_every_field_of_the_commit_object() -> None:
-    repo = grown()
-    signed = cbor.decode(repo.signed_commit()[1])
+    message = committed()
+    signed = cbor.decode(message.blocks[message.body["commit"].raw])
     assert isinstance(signed, dict)
+    assert isinstance(verdict(committed(sig=signed["sig"])), VerifiedCommit)
     for fields in ({"data": OTHER}, {"prev": OTHER}, {"novel": 1}):
         message = committed(sig=signed["sig"], **fields)
         assert unsigned_reason(message) is DropReason.BAD_SIGNATURE
@@ -430,6 +431,52 @@ def test_prev_data_is_what_the_ops_undo_to() -> None:
             assert reason(message.having(prevData=forged)) is DropReason.INVERSION_MISMATCH
 
 
+def test_ops_are_undone_in_the_order_that_senders_prove() -> None:
+    """Deletes first, then by path. A sender may leave out every node that undoing in this order
+    does not read; in another order some of them would be missing."""
+    left_out = 0
+    for seed in range(40):
+        rng = random.Random(seed)
+        repo = grown()
+        old = rng.sample(sorted(TREE), 4)
+        new = [f"{COLLECTION}/{rng.randrange(10**6)}" for _ in range(4)]
+        writes = [*(create(path, {}) for path in new), *map(delete, old)]
+        rng.shuffle(writes)
+        message = repo.commit(*writes)
+        smallest = message.with_blocks(smallest_proof(message))
+        assert isinstance(verdict(smallest), VerifiedCommit), seed
+        left_out += len(message.blocks) - len(smallest.blocks)
+    assert left_out >= 5
+
+
+def smallest_proof(message: Message) -> dict[bytes, bytes]:
+    """The blocks without every node that the specified order can do without."""
+    event = message.event
+    assert isinstance(event, Commit)
+    blocks, needed = message.blocks, message.blocks
+    signed = cbor.decode(blocks[event.commit.raw])
+    assert isinstance(signed, dict)
+    data = signed["data"]
+    assert isinstance(data, Cid)
+    records = {op.cid.raw for op in event.ops if op.cid}
+    for raw in blocks.keys() - records - {event.commit.raw, data.raw}:
+        fewer = {other: block for other, block in needed.items() if other != raw}
+        try:
+            tree = mst.load(fewer, data)
+            for op in event.ops:
+                mst.find(tree, op.path)
+            for op in sorted((op for op in event.ops if op.cid is None), key=lambda op: op.path):
+                assert op.prev is not None
+                tree = mst_edit.insert(tree, op.path, op.prev)
+            for op in sorted((op for op in event.ops if op.cid), key=lambda op: op.path):
+                tree = mst_edit.delete(tree, op.path)
+        except mst.InvalidMst:
+            continue
+        if mst.root_cid(tree) == event.prev_data:
+            needed = fewer
+    return needed
+
+
 def test_a_commit_without_prev_data_is_its_own_case() -> None:
     assert reason(committed().without("prevData")) is DropReason.MISSING_PREV_DATA
     # as senders before Sync 1.1 do, who give the ops no prev either
@@ -575,6 +622,15 @@ def test_a_repo_cut_anywhere_else_is_no_car() -> None:
     data = grown().car()
     for cut in range(0, len(data), 97):
         assert isinstance(repo_verdict(data[:cut]), Rejected)
+
+
+def test_a_repo_of_too_many_blocks_is_refused() -> None:
+    """Records may be many, but not without end; a commit has a limit of its own."""
+    data = grown().car()
+    count = len(Message("", {"blocks": data}).blocks)
+    for limit, accepted in ((count, True), (count - 1, False)):
+        verified = verify_repo(data, DID, K256.public, now_us=NOW_US, max_blocks=limit)
+        assert isinstance(verified, VerifiedRepo) is accepted
 
 
 def test_a_repo_is_of_its_did_and_key_and_time() -> None:

@@ -110,6 +110,9 @@ BROKEN: dict[str, bytes] = {
     "header is no CBOR": b"\x01\xff",
     "header is an array": with_header([]),
     "header of version 2": with_header({"roots": [ROOT], "version": 2}),
+    "header of version 2 with the root of a repo": with_header(
+        {"roots": [Cid.of(b"one")], "version": 2}
+    ),
     "header without a version": with_header({"roots": [ROOT]}),
     "header without roots": with_header({"version": 1}),
     "roots are no list": with_header({"roots": ROOT, "version": 1}),
