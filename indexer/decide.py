@@ -1,9 +1,9 @@
 """What an event does to the index: given its proof and the repo's state, the effects on a batch.
 
 Pure. Rules protected here: only what a proof vouches for changes a repo (invariant 2; an account's
-visibility is the source's own say, guarded by its seq); ``rev`` rises per repo, so that duplicates
-and a second source change nothing (invariant 3); a repo that missed something is marked
-desynchronised (invariant 4).
+visibility is the say of a source that speaks for it, guarded by its seq); ``rev`` rises per repo,
+so that duplicates and a second source change nothing (invariant 3); a repo that missed something is
+marked desynchronised (invariant 4).
 """
 
 from __future__ import annotations
@@ -23,13 +23,19 @@ from indexer.rows import micros, uri_of
 from indexer.verify import Chain, Head, Rejected, VerifiedCommit, VerifiedOp, chain
 
 DELETED = "deleted"
+INVALID_HANDLE = "handle.invalid"  # the protocol's own name for one that is not known
 NEWEST = ""  # in ``account_seq``: the time of the newest event applied, from whichever source
 
 # The bytes of these are not kept: a later commit of the repo, which we hold, says more.
 _NOT_KEPT = frozenset({DropReason.STALE_REV})
 
 
-Proof = VerifiedCommit | Head | Rejected
+@dataclass(frozen=True, slots=True)
+class Entitled:
+    """The source of an ``#account`` event may speak for the account (``indexer/speakers``)."""
+
+
+Proof = VerifiedCommit | Head | Entitled | Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +88,50 @@ def on_sync(batch: Batch, event: events.Sync, proof: Proof, origin: Origin) -> N
 
 
 def on_identity(batch: Batch, event: events.Identity, profile: Profile | None) -> None:
-    """``#identity``: handle and PDS as the directory has them now."""
+    """``#identity``: handle and PDS as the directory has them now. If it can't be asked, no handle
+    is known to be right, which is also what keeps asking (``indexer/renewals``)."""
     state = batch.repo(event.did)
-    if state is not None and profile is not None:
-        batch.set_repo(with_profile(state, profile))
+    if state is None:
+        return
+    if profile is None:
+        doubtful = state.handle or INVALID_HANDLE
+        batch.set_repo(replace(state, handle=doubtful, handle_verified=False))
+    else:
+        batch.set_repo(renewed(state, profile))
 
 
-def on_account(batch: Batch, event: events.Account, origin: Origin) -> None:
+def renewed(state: RepoState, profile: Profile) -> RepoState:
+    """``state`` where ``profile`` was just asked for. An account that was hidden by nobody but the
+    PDS that it has left is shown again, if its new PDS serves it."""
+    moved = profile.pds is not None and profile.pds != state.pds
+    known = with_profile(state, profile)
+    if not moved or state.pds is None:
+        return known
+    said = {who: seq for who, seq in state.account_seq.items() if _origin_of(who) != state.pds}
+    alone = not said.keys() - {NEWEST}
+    if state.active or not (alone or state.is_unserved):
+        return replace(known, account_seq=said)
+    return replace(
+        known,
+        active=True,
+        status=None,
+        account_seq={},
+        sync_state=SyncState.NEW if state.data_cid is None else SyncState.DESYNCHRONIZED,
+        sync_error=None,
+    )
+
+
+def _origin_of(source: str) -> str:
+    return "http" + source.removeprefix("ws")
+
+
+def on_account(batch: Batch, event: events.Account, proof: Proof, origin: Origin) -> None:
     """``#account``: visibility follows ``active``, never ``status``; ``deleted`` purges."""
     state = batch.repo(event.did)
     if state is None or event.seq <= state.account_seq.get(origin.source, 0):
+        return
+    if isinstance(proof, Rejected):
+        reject(batch, origin, event.did, proof.reason, proof.detail)
         return
     if _is_outdated(state, event, origin.source):
         seen = {**state.account_seq, origin.source: event.seq}

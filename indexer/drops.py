@@ -53,6 +53,10 @@ class DropReason(StrEnum):
     INACTIVE_ACCOUNT = "inactive_account"
     """The account is deactivated, suspended, taken down or deleted."""
 
+    NOT_ITS_PDS = "not_its_pds"
+    """An ``#account`` event of a PDS that the account's DID document does not name: it was there
+    before. Only its own PDS, and relays, speak for an account."""
+
     # --- what it claims to have changed
     TOO_BIG = "too_big"
     """``tooBig`` is set: the ops are not in the frame, only a resync can tell."""

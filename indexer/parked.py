@@ -1,12 +1,13 @@
-"""Commits whose author's directory could not be asked: kept, and judged when it can be.
+"""What the directory could not be asked for, asked again: parked events, and identities in doubt.
 
-The queue is the quarantine itself, so that it outlives the process. The rule protected here is
-invariant 2: nothing of a parked commit is believed meanwhile; only its DID is asked for.
+The queue of events is the quarantine itself, so that it outlives the process. The rule protected
+here is invariant 2: nothing of a parked event is believed meanwhile; only its DID is asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -16,6 +17,7 @@ from atdata.protocol.errors import IdentityNotFound, NetworkError
 from indexer.drops import DropReason
 from indexer.processor import Outcome, Processor
 from indexer.quarantine import Kept
+from indexer.renewals import Renewals
 from indexer.resync import InWriter
 from indexer.store import Store
 from indexer.threads import in_thread
@@ -27,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 
 class Parked:
-    """Of one event loop. ``on_outcome`` gets what follows from the commits that are let in."""
+    """Of one event loop. ``on_outcome`` gets what follows from the events that are let in."""
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class Parked:
     ) -> None:
         self._store, self._processor, self._resolver = store, processor, resolver
         self._in_writer, self._on_outcome, self._seconds = in_writer, on_outcome, seconds
+        self._renewals = Renewals(store, resolver, seconds, time.monotonic)
 
     async def run(self) -> None:
         """A round every ``seconds``, until cancelled. Raises ``StoreError``."""
@@ -48,6 +51,7 @@ class Parked:
             await asyncio.sleep(self._seconds)
             turn += 1
             await self._round(turn)
+            await self._renew()
 
     async def _round(self, turn: int) -> None:
         """Another part of what is parked each time, so that none holds up the others."""
@@ -59,6 +63,13 @@ class Parked:
         if ready:
             log.info("parked frames are looked at again", frames=len(ready))
             await self._on_outcome(await self._in_writer(lambda: self._processor.reexamine(ready)))
+
+    async def _renew(self) -> None:
+        """The identities in doubt whose turn it is."""
+        profiles = await self._renewals.ask(self._renewals.due())
+        if profiles:
+            moved = await self._in_writer(lambda: self._renewals.apply(profiles))
+            await self._on_outcome(Outcome(resync=moved))
 
     def _is_known(self, did: str) -> bool:
         """Whether the directory answers, be it that there is no such DID."""

@@ -22,7 +22,7 @@ from indexer.decide import Origin, Profile, Proof, on_account, on_commit, on_ide
 from indexer.drops import Drop, DropReason, InvalidEvent
 from indexer.gaps import healed, outdated, with_gap
 from indexer.metrics import Metrics
-from indexer.proofs import Evidence, Provable, Prover
+from indexer.proofs import Evidence, Provable, Prover, Said
 from indexer.quarantine import Kept
 from indexer.received import Item, Passed, Received
 from indexer.store import Store
@@ -107,8 +107,8 @@ class Processor:
         return outcome
 
     def reexamine(self, kept: Sequence[Kept]) -> Outcome:
-        """Judge commits and syncs of the quarantine again, as if they came now. What is dropped for
-        the same reason stays. Raises ``StoreError``."""
+        """Judge events of the quarantine again, as if they came now: commits, syncs and those of
+        accounts. What is dropped for the same reason stays. Raises ``StoreError``."""
         outcome, batch = Outcome(), self._store.batch()
         arrivals: list[Arrival] = []
         ids: dict[bytes, int] = {}
@@ -117,7 +117,7 @@ class Processor:
                 event = frames.parse(item.frame)
             except InvalidEvent:
                 continue  # as unreadable as before
-            if isinstance(event, events.Commit | events.Sync):
+            if isinstance(event, events.Commit | events.Sync | events.Account):
                 ids[item.frame] = item.id
                 received = Received(item.source, 0, item.frame, item.kept_at)
                 arrivals.append(Arrival(received, event))
@@ -273,6 +273,9 @@ class Processor:
         for arrival in arrivals:
             if isinstance(arrival.event, events.Commit | events.Sync | events.Identity):
                 by_repo.setdefault(arrival.event.did, []).append(arrival.event)
+            elif isinstance(arrival.event, events.Account):
+                said = Said(arrival.event, arrival.received.source)
+                by_repo.setdefault(arrival.event.did, []).append(said)
         found = self._pool.map(self._prove_repo, by_repo.items())
         return {
             did: Findings(iter(e.proofs), e.profile) for did, e in zip(by_repo, found, strict=True)
@@ -302,7 +305,7 @@ class Processor:
                 on_identity(batch, event, findings[event.did].profile)
                 self._on_moved(event, batch, outcome)
             case events.Account():
-                on_account(batch, event, origin)
+                on_account(batch, event, next(findings[event.did].proofs), origin)
                 self._on_moved(event, batch, outcome)
             case events.Info():
                 self._on_info(event, item, outcome)

@@ -37,8 +37,8 @@ _public_key = lru_cache(10_000)(PublicKey.parse)
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One proof for each commit, sync and account event, in order; ``profile`` where it was asked for and the
-    directory answered."""
+    """One proof for each commit, sync and account event, in order; ``profile`` where it was asked
+    for and the directory answered."""
 
     proofs: tuple[Proof, ...]
     profile: Profile | None
@@ -59,7 +59,7 @@ class Prover:
         Never raises for anything that the network says or fails to say.
         """
         renewed = any(isinstance(event, events.Identity) for event in evidence)
-        if renewed:
+        if renewed or any(isinstance(event, Said) for event in evidence):
             self._resolver.forget(did)
         proofs = tuple(
             self._judge(event) for event in evidence if not isinstance(event, events.Identity)
@@ -83,12 +83,15 @@ class Prover:
         return proof
 
     def _hear(self, said: Said) -> Proof:
-        """Where the account lives is asked anew: a move is what a PDS's last word is about."""
+        """A PDS's last word on an account is often that it has left: ``prove`` made sure that the
+        document is not the one from before. Without a document, nobody else has a say."""
         speaker = self._speakers.of(said.source)
         if speaker.origins is None:
             return Entitled()
-        self._resolver.forget(said.event.did)
-        pds = self._resolver.resolve(said.event.did).pds
+        try:
+            pds = self._resolver.resolve(said.event.did).pds
+        except IdentityNotFound:
+            return Entitled()
         if speaker.speaks_for(pds):
             return Entitled()
         detail = f"{said.source} says {said.event.status or 'active'}, the account is at {pds}"

@@ -6,7 +6,7 @@ import pytest
 
 from atdata.protocol.syntax import Did
 from indexer.batch import Batch, RepoState
-from indexer.decide import Origin, on_account
+from indexer.decide import Entitled, Origin, on_account
 from indexer.events import Account
 
 DID = Did.parse("did:plc:ewvi7nxzyoun6zhxrhs64oiz")
@@ -18,7 +18,7 @@ def told(*events: tuple[str, int, bool, str]) -> RepoState:
     batch = Batch(lambda _: RepoState(DID))
     for source, seq, active, time in events:
         event = Account(seq, DID, active, None if active else "deactivated", f"2026-01-01T{time}Z")
-        on_account(batch, event, Origin(source, seq, b"", 0))
+        on_account(batch, event, Entitled(), Origin(source, seq, b"", 0))
     state = batch.repo(DID)
     assert state is not None
     return state
