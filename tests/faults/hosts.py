@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
-from tests.indexer.network import Firehose
+from tests.indexer.network import Firehose, car_response
 
 
 @dataclass
@@ -48,6 +49,43 @@ class RoughFirehose(Firehose):
         assert client.request is not None
         query = parse_qs(urlsplit(client.request.path).query)
         return int(query.get("cursor", ["0"])[0])
+
+
+@dataclass
+class HeldFirehose(Firehose):
+    """As a PDS it answers getRepo with the repo as it is when it is asked, but only after
+    ``release``; as a firehose it goes on meanwhile."""
+
+    held: int = 0
+    """How many answers are, or were, held back."""
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def release(self) -> None:
+        """Give the answers that are held back, and from now on at once."""
+        self._released.set()
+
+    async def _answer(self, client: ServerConnection, request: Request) -> Response | None:
+        answer = await super()._answer(client, request)
+        if "getRepo" in request.path and not self._released.is_set():
+            self.held += 1
+            await self._released.wait()
+        return answer
+
+
+@dataclass
+class ForgingFirehose(Firehose):
+    """As a PDS it answers getRepo with ``forged``, by DID, and truthfully for all others."""
+
+    forged: dict[str, bytes] = field(default_factory=dict)
+    served: set[str] = field(default_factory=set)
+    """The accounts of which a forgery was served."""
+
+    async def _answer(self, client: ServerConnection, request: Request) -> Response | None:
+        did = parse_qs(urlsplit(request.path).query).get("did", [""])[0]
+        if "getRepo" not in request.path or did not in self.forged:
+            return await super()._answer(client, request)
+        self.served.add(did)
+        return car_response(self.forged[did])
 
 
 @dataclass

@@ -300,7 +300,8 @@ def _is_name(value: object) -> bool:
 
 
 def _is_uri(value: object) -> bool:
-    return isinstance(value, str) and value.startswith("at://")
+    printable = isinstance(value, str) and value.isprintable() and " " not in value
+    return printable and str(value).startswith("at://")
 
 
 def _is_list(value: object) -> bool:
@@ -338,14 +339,14 @@ def _did_of(uri: str) -> str:
 
 
 def _text(value: object) -> str:
-    return json.dumps(_clean(value), sort_keys=True)
+    return json.dumps(value, sort_keys=True)
 
 
 def _clean(value: Any) -> Any:
-    """NUL is no character of the database."""
-    if isinstance(value, str):
-        return value.replace("\0", "\ufffd")
-    return value
+    """NUL is no character of the database's text."""
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
 def _words(body: Body) -> set[str]:

@@ -170,7 +170,7 @@ class Firehose:
         finally:
             self._clients.discard(client)
 
-    def _answer(self, client: ServerConnection, request: Request) -> Response | None:
+    async def _answer(self, client: ServerConnection, request: Request) -> Response | None:
         parts = urlsplit(request.path)
         if parts.path.endswith("subscribeRepos"):
             return None
@@ -212,8 +212,13 @@ class Firehose:
         if repo is None or repo.rev is None:
             return _json(400, {"error": "RepoNotFound", "message": "no such repo"})
         if path.endswith("getRepo"):
-            return _response(200, "application/vnd.ipld.car", repo.car())
+            return car_response(repo.car())
         return _json(200, {"cid": str(repo.signed_commit()[0]), "rev": repo.rev})
+
+
+def car_response(data: bytes) -> Response:
+    """The answer to getRepo."""
+    return _response(200, "application/vnd.ipld.car", data)
 
 
 def _json(status: int, value: Any) -> Response:
