@@ -1,7 +1,8 @@
 """What the library talks to: read once, on first use, into one frozen object.
 
 ``configure(...)`` overrides it; otherwise the environment is asked (``ATDATA_API``, ``ATDATA_PLC``,
-``ATDATA_DEV``, ``ATDATA_LIBRARY``). Nothing else in the library reads the environment.
+``ATDATA_DEV``, ``ATDATA_LIBRARY``). Nothing else in the library reads the environment. Processes
+that are started anew with a source of ours get the settings with it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from multiprocessing.context import get_spawning_popen
 from pathlib import Path
+from typing import Any
 
 from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Resolver
@@ -57,6 +60,22 @@ def settings() -> Settings:
             library=_library(os.environ),
         )
     return _Holder.current
+
+
+class Settled:
+    """Keeps its settings where it is handed to a process that is being started (``spawn``,
+    ``forkserver``), unless that has some of its own. Other pickles hold none: who reads one from
+    a file must not find that it has switched development mode on."""
+
+    def __getstate__(self) -> tuple[dict[str, Any], Settings | None]:
+        # A copy, without the connections and caches of this process.
+        return vars(self), replace(settings()) if get_spawning_popen() is not None else None
+
+    def __setstate__(self, state: tuple[dict[str, Any], Settings | None]) -> None:
+        attributes, given = state
+        vars(self).update(attributes)
+        if _Holder.current is None:
+            _Holder.current = given
 
 
 def _library(environment: Mapping[str, str]) -> Path:

@@ -29,7 +29,7 @@ from atdata.protocol.errors import (
     quote,
 )
 from atdata.protocol.syntax import BlobUri, Did
-from atdata.settings import settings
+from atdata.settings import Settled, settings
 from atdata.url_stream import UrlStream
 
 MAX_SHARDS = 200_000  # of one dataset
@@ -109,7 +109,7 @@ def _scheme(text: str) -> str:
     return match[0][:-1].lower() if match else ""
 
 
-class _Source:
+class _Source(Settled):
     """What all sources share: shards, one after the other."""
 
     def list_shards(self) -> list[str]:

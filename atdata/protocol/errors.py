@@ -36,6 +36,8 @@ Messages say what was wrong, with which input, and what to do about it. Input is
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def quote(value: object, limit: int = 80) -> str:
     """``ascii`` of hostile input, cut to ``limit`` characters; never raises."""
@@ -49,7 +51,17 @@ def quote(value: object, limit: int = 80) -> str:
 
 
 class AtdataError(Exception):
-    """Root of the tree."""
+    """Root of the tree. Errors can be sent from one process to another."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[AtdataError], args: tuple[Any, ...], state: dict[str, Any]) -> AtdataError:
+    """Not by calling ``kind``, which takes other arguments than the message that it makes."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class ProtocolError(AtdataError, ValueError):

@@ -7,18 +7,20 @@ import multiprocessing
 import pickle
 import sys
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from atdata import Dataset
+from atdata import Dataset, URLSource, configure, settings
 from atdata.protocol.errors import MissingExtra
 from atdata.schema import schema_of, type_of
 from atdata.streams import Stream
 from tests.library.shards import Feature, features, shard
 from tests.library.test_dataset import Label
 from tests.library.torch_stand_in import IterableDataset, WorkerInfo, modules
+from tests.network.local_server import LocalServer, content
 
 SHARDS, EACH = 7, 5
 
@@ -182,6 +184,37 @@ def test_pickles_keep_the_type_the_lens_and_the_position(dataset: Dataset[Featur
     view = pickle.loads(pickle.dumps(dataset.as_type(Label)))
     assert view.sample_type is Label
     assert [sample.label for sample in view] == EVERYTHING
+
+
+def read_all(dataset: Dataset[Feature], answer: Connection) -> None:
+    """In a process that has been started anew, which knows of nothing but the dataset."""
+    answer.send([sample.label for sample in dataset])
+
+
+def test_a_process_that_is_started_anew_has_the_settings_of_its_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settings._Holder, "current", None)
+    configure(dev=True)  # which the environment does not say
+    ours, theirs = multiprocessing.Pipe()
+    with LocalServer({"/0.tar": content(shard(features(0, 3)))}) as server:
+        dataset = Dataset[Feature](f"{server.url}/0.tar")
+        process = multiprocessing.get_context("spawn").Process(
+            target=read_all, args=(dataset, theirs)
+        )
+        process.start()
+        theirs.close()
+        assert ours.recv() == [0, 1, 2]
+        process.join()
+
+
+def test_a_pickle_holds_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings._Holder, "current", None)
+    configure(dev=True)
+    pickled = pickle.dumps(URLSource("https://example.org/0.tar"))
+    monkeypatch.setattr(settings._Holder, "current", None)
+    pickle.loads(pickled)
+    assert settings._Holder.current is None
 
 
 # --- PyTorch, or what stands in for it ------------------------------------------------------------
