@@ -13,6 +13,7 @@ import json
 import logging
 import signal
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,24 +22,30 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Resolver
-from atdata.protocol.errors import AtdataError
+from atdata.protocol.errors import AtdataError, StoreError
+from indexer import restart
 from indexer.config import IndexerConfig
 from indexer.database import open_database
-from indexer.live import show
+from indexer.live import live_line
 from indexer.pipeline import Indexer
 from indexer.recordings import Recording, ReplayServer, record
+from indexer.recovery import open_or_restore
 from indexer.store import Store
 
 
-async def run(config: IndexerConfig, registry: CollectorRegistry | None = None) -> None:
-    """Index ``config.sources`` into ``config.db`` until SIGINT or SIGTERM.
+async def run(
+    config: IndexerConfig, registry: CollectorRegistry | None = None, *, suspect: bool = False
+) -> StoreError | None:
+    """Index ``config.sources`` into ``config.db`` until SIGINT or SIGTERM. Returns what ended it,
+    if the database failed under it. ``suspect``: it failed under the process before this one.
 
-    Raises ``StoreError`` if the database can't be used.
+    Raises ``StoreError`` if the database can't be opened.
     """
-    connection = open_database(config.db, memory_limit=config.memory_limit, threads=config.threads)
+    connection = open_or_restore(
+        config.db, memory_limit=config.memory_limit, threads=config.threads, suspect=suspect
+    )
     http = HttpClient(Policy(dev=config.dev))
     registry = CollectorRegistry() if registry is None else registry
-    showing: asyncio.Task[None] | None = None
     try:
         resolver = Resolver(http, plc=config.plc)
         indexer = Indexer(config, connection, resolver, registry=registry)
@@ -46,19 +53,26 @@ async def run(config: IndexerConfig, registry: CollectorRegistry | None = None) 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, indexer.stop)
         gc.freeze()  # what is loaded now stays: no need to look at it again and again
-        if sys.stderr.isatty():
-            showing = asyncio.create_task(show(registry, _write_at_once))
-        await indexer.run()
+        async with live_line(registry):
+            await indexer.run()
+    except StoreError as error:
+        return error
     finally:
-        if showing is not None:
-            showing.cancel()
         http.close()
         connection.close()
+    return None
 
 
-def _write_at_once(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
+def follow(
+    config: IndexerConfig, registry: CollectorRegistry | None = None, restarted: str | None = None
+) -> None:
+    """``run`` in a process of its own, with the second chance of ``indexer/restart``; ``restarted``
+    is the value of its option. Raises ``StoreError``."""
+    suspect = restart.is_suspect(restarted)
+    failed = asyncio.run(run(config, registry, suspect=suspect))
+    if failed is not None:
+        restart.instead_of(failed, time.time())
+        raise failed
 
 
 async def replay(folder: Path, *, host: str, port: int, rate: float | None) -> None:
@@ -131,7 +145,7 @@ def _command(options: argparse.Namespace) -> None:
             given = {"sources": options.source, "db": options.db, "plc": options.plc}
             given["dev"] = options.dev or None
             config = IndexerConfig(**{k: v for k, v in given.items() if v is not None})
-            asyncio.run(run(config, registry))
+            follow(config, registry, options.restarted)
         case "record":
             sources = dict(pair.split("=", 1) for pair in options.source)
             made = record(
@@ -163,6 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--source", action="append", metavar="URL", help="repeatable")
     running.add_argument("--plc", metavar="URL")
     running.add_argument("--dev", action="store_true", help="allow http, ws and loopback")
+    running.add_argument(restart.OPTION, help=argparse.SUPPRESS)
     running.add_argument("--metrics-port", type=int, help="Prometheus, on 127.0.0.1")
     recording = commands.add_parser("record", help="keep firehoses byte for byte")
     recording.add_argument("out", type=Path, help="a new directory")

@@ -115,6 +115,12 @@ class IndexerConfig(BaseSettings):
     gap_seconds: Seconds = 3_600.0
     """If a source goes on this much later than where it was left, a sweep is made."""
 
+    snapshot_seconds: Seconds = 21_600.0
+    """The pause between two snapshots (``<db>.snapshots``)."""
+
+    snapshots: Positive = 3
+    """So many are kept, the newest."""
+
     @property
     def repo_limits(self) -> RepoLimits:
         return RepoLimits(self.repo_bytes, self.repo_seconds)

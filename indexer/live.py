@@ -6,8 +6,10 @@ Everything is read from the registry that Prometheus reads too, so that both alw
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -79,3 +81,19 @@ async def show(
         now, moment = read(registry), time.monotonic()
         write(f"\x1b[K{line(before, now, moment - at)}\r")
         before, at = now, moment
+
+
+@asynccontextmanager
+async def live_line(registry: CollectorRegistry) -> AsyncIterator[None]:
+    """Show the line for the time of the block, if standard error is a terminal."""
+    showing = asyncio.create_task(show(registry, _write_at_once)) if sys.stderr.isatty() else None
+    try:
+        yield
+    finally:
+        if showing is not None:
+            showing.cancel()
+
+
+def _write_at_once(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()

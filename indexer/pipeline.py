@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 from atdata.network.identity import Resolver
 from indexer.config import IndexerConfig
 from indexer.frame_queue import FrameQueue, Item
+from indexer.keeper import Keeper
 from indexer.listing import Lister
 from indexer.metrics import Metrics
 from indexer.parked import Parked
@@ -31,6 +32,7 @@ from indexer.quarantine import QuarantineLimits
 from indexer.repos import RepoClient
 from indexer.resync import Resyncer
 from indexer.screen import Screen
+from indexer.snapshots import folder_of
 from indexer.store import Store
 from indexer.subscribe import Link, Patience, Subscription
 from indexer.sweep import Sweeper, SweepState
@@ -140,6 +142,15 @@ class Indexer:
             self._follow,
             config.parked_seconds,
         )
+        self._keeper = Keeper(
+            connection,
+            folder_of(config.db),
+            turns,
+            self._in_writer,
+            clock,
+            seconds=config.snapshot_seconds,
+            keep=config.snapshots,
+        )
         self._metrics.resyncing.set_function(lambda: self._resyncer.pending)
         self._clock = clock
         self._stopping = asyncio.Event()
@@ -153,6 +164,7 @@ class Indexer:
         self._resyncer.queue(s.did for s in self._store.repos() if s.wants_resync)
         receivers.append(asyncio.create_task(self._resyncer.run()))
         receivers.append(asyncio.create_task(self._parked.run()))
+        receivers.append(asyncio.create_task(self._keeper.run()))
         if self._config.sweep:
             if self._processor.has_gaps:
                 self._sweeper.request()

@@ -9,7 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from atdata.cli.output import Json, bar, console, named_errors, needs_servers, plain, print_json
+from atdata.cli.output import (
+    Json,
+    Restarted,
+    bar,
+    console,
+    named_errors,
+    needs_servers,
+    plain,
+    print_json,
+)
 from atdata.settings import DEFAULT_PLC
 
 app = typer.Typer(help="The indexer: follow, record, replay, look.", no_args_is_help=True)
@@ -25,14 +34,15 @@ def run(
     db: Annotated[Path, typer.Option(help="The index's DuckDB file.")] = Path("atdata.duckdb"),
     plc: Plc = DEFAULT_PLC,
     dev: Dev = False,
+    restarted: Restarted = None,
 ) -> None:
     """Index what the sources send, until ^C."""
     with needs_servers():
-        from indexer.__main__ import configure_logging
-        from indexer.__main__ import run as follow
+        from indexer.__main__ import configure_logging, follow
         from indexer.config import IndexerConfig
     configure_logging()
-    asyncio.run(follow(IndexerConfig(sources=tuple(source), db=db, plc=plc, dev=dev)))
+    config = IndexerConfig(sources=tuple(source), db=db, plc=plc, dev=dev)
+    follow(config, restarted=restarted)
 
 
 @app.command()

@@ -1,16 +1,19 @@
 """``atdata serve``: the node. One process, one DuckDB file: indexer on a thread, API beside it.
 
 The composition root of the servers: everything is made here and handed to the parts. When the
-indexer fails, the node ends with status 1 and says why; it never serves a dead index.
+indexer fails, the node says why and starts anew once (``indexer/restart``), or ends with status 1;
+it never serves a dead index.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atdata.cli.output import EXIT_FAILED, named_errors, needs_servers, say
+from atdata.cli.output import EXIT_FAILED, Restarted, named_errors, needs_servers, say
 from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Resolver
 from atdata.protocol.errors import StoreError
@@ -73,6 +76,7 @@ def serve(
     replay_port: Annotated[
         int | None, typer.Option(help="Port of the recording's network (default: port + 1).")
     ] = None,
+    restarted: Restarted = None,
 ) -> None:
     """Run the node: index what the sources send, serve the page and the API."""
     with needs_servers():
@@ -91,6 +95,7 @@ def serve(
         SearchConfig(db=db, host=host, port=port, dev=dev),
         listening,
         replay,
+        restarted,
     )
 
 
@@ -114,22 +119,30 @@ def _run(
     search: SearchConfig,
     listening: socket.socket,
     replay: ReplayServer | None,
+    restarted: str | None,
 ) -> None:
     from prometheus_client import CollectorRegistry
 
-    from indexer.database import open_database
+    from indexer import restart
     from indexer.pipeline import Indexer
+    from indexer.recovery import open_or_restore
 
     with ExitStack() as stack:
         http = HttpClient(Policy(dev=index.dev))
         stack.callback(http.close)
-        connection = open_database(index.db, memory_limit=index.memory_limit, threads=index.threads)
+        connection = open_or_restore(
+            index.db,
+            memory_limit=index.memory_limit,
+            threads=index.threads,
+            suspect=restart.is_suspect(restarted),
+        )
         stack.callback(connection.close)
         registry = CollectorRegistry()
         resolver = Resolver(http, plc=index.plc)
         indexer = Indexer(index, connection, resolver, registry=registry)
         failure = _serve(indexer, connection, search, registry, listening, replay)
     if failure is not None:
+        restart.instead_of(failure, time.time())
         if not isinstance(failure, StoreError | OSError):
             raise failure
         say(f"atdata: the indexer ended: {failure}")
@@ -147,6 +160,7 @@ def _serve(
     """Both halves until a signal, or until one of them ends. Returns what ended the indexer."""
     import uvicorn
 
+    from indexer.live import live_line
     from search_api.app import create_app
     from search_api.database import Database
     from search_api.text_index import TextIndex
@@ -161,11 +175,13 @@ def _serve(
         async with AsyncExitStack() as stack:
             if replay is not None:
                 await stack.enter_async_context(replay)
+            await stack.enter_async_context(live_line(registry))
             await indexer.run()
 
     def end_server() -> None:
         server.should_exit = True
 
+    gc.freeze()  # what is loaded now stays: no need to look at it again and again
     thread = IndexerThread(follow, end_server)
     # uvicorn ends at SIGTERM, then raises it again for whoever was there before it: us, so that the
     # cleanup below runs.

@@ -22,6 +22,8 @@ R = TypeVar("R")
 
 EXIT_FAILED = 1
 
+# What a process that starts itself anew tells the next one (indexer/restart).
+Restarted = Annotated[str | None, typer.Option("--restarted", hidden=True)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

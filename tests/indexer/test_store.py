@@ -130,17 +130,6 @@ def test_refuses_a_database_that_is_not_an_index(tmp_path: Path) -> None:
         open_database(tmp_path / "other.duckdb")
 
 
-@pytest.mark.parametrize("content", [b"not a database at all" * 500, b"\x00" * 8192])
-def test_refuses_a_file_that_is_no_database_and_leaves_it_alone(
-    tmp_path: Path, content: bytes
-) -> None:
-    path = tmp_path / "index.duckdb"
-    path.write_bytes(content)
-    with pytest.raises(StoreError, match="cannot open"):
-        open_database(path)
-    assert path.read_bytes() == content
-
-
 def test_a_file_whose_maker_ended_before_it_was_ready_is_made_ready(tmp_path: Path) -> None:
     index = Index(tmp_path / "index.duckdb")
     index.connection.execute("DELETE FROM meta")
