@@ -55,26 +55,32 @@ class Turns:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._turns: dict[str, Turn] = {}
+        self._announced: dict[str, Tid] = {}
+        """The newest rev that a signature vouched for and no commit brought, of repos to fetch."""
 
     def begin(self, did: str) -> RepoState | None:
         """Start keeping what arrives for ``did``. None if it need not be fetched."""
         state = self._store.repo(did)
         if state is None or not state.wants_resync:
             return None
-        self._turns[did] = Turn(state.account_seq, Waiting())
+        waiting = Waiting()
+        if did in self._announced:
+            waiting.announce(self._announced[did])
+        self._turns[did] = Turn(state.account_seq, waiting)
         return state
 
     def note(self, event: events.Event, proof: Proof | None) -> None:
         """An event was decided. ``proof`` is that of a commit or sync."""
-        turn = self._turns.get(getattr(event, "did", ""))
+        did = getattr(event, "did", "")
+        turn, head = self._turns.get(did), _announced_by(proof)
+        if head is not None and self._store.is_tracked(did):
+            self._announced[did] = max(head.rev, self._announced.get(did, head.rev))
         if turn is None:
             return
         if isinstance(proof, VerifiedCommit):
             turn.waiting.add(proof)
-        elif isinstance(proof, Head):
-            turn.waiting.announce(proof.rev)
-        elif isinstance(proof, Rejected) and proof.head is not None and proof.desynchronizes:
-            turn.waiting.announce(proof.head.rev)
+        elif head is not None:
+            turn.waiting.announce(head.rev)
         elif isinstance(event, events.Identity | events.Account):
             turn.waiting.moved = True
 
@@ -84,6 +90,7 @@ class Turns:
         turn = self._turns.pop(did)
         state = self._store.repo(did)
         if state is None or not state.wants_resync:
+            self._announced.pop(did, None)
             return Result.SETTLED
         batch = self._store.batch()
         match answer:
@@ -94,6 +101,8 @@ class Turns:
             case Failed():
                 result = self._on_failed(batch, state, answer.why, answer.drop, at)
         self._store.apply(batch)
+        if result is Result.SYNCED:
+            self._announced.pop(did, None)
         return result
 
     def abandon(self, did: str) -> None:
@@ -200,3 +209,10 @@ class Turns:
             batch.drop(Drop(drop, why, state.pds or "", None, state.did, b""), at, keep=False)
         batch.set_repo(replace(state, sync_error=why[:500]))
         return Result.LATER
+
+
+def _announced_by(proof: Proof | None) -> Head | None:
+    """The state that the repo has reached by a signature, without telling what changed."""
+    if isinstance(proof, Rejected):
+        return proof.head if proof.desynchronizes else None
+    return proof if isinstance(proof, Head) else None
