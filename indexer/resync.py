@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from atdata.network.identity import Identity
 from indexer.repos import Failed, RepoClient
 from indexer.threads import in_thread
 from indexer.turns import Answer, Result, Turns
@@ -178,7 +179,7 @@ class Resyncer:
                 self._schedule(did, 0.0)
                 return
             result = await self._in_writer(lambda: self._turns.end(did, answer, self._clock()))
-            self._after(did, result, answer)
+            self._after(did, result)
         finally:
             self._leave(name)
 
@@ -189,15 +190,23 @@ class Resyncer:
             return identity
         host = str(identity.pds)
         if host == name:
-            return await in_thread(lambda: self._client.fetch(identity))
+            return await self._ask(identity, host)
         self._host_of[did] = host
         if name or self._is_full(host):
             return None
         self._hosts.setdefault(host, _Host()).running += 1
         try:
-            return await in_thread(lambda: self._client.fetch(identity))
+            return await self._ask(identity, host)
         finally:
             self._leave(host)
+
+    async def _ask(self, identity: Identity, name: str) -> Answer:
+        """A host that wants to be left alone is, from its answer on: before its place is free."""
+        answer: Answer = await in_thread(lambda: self._client.fetch(identity))
+        if isinstance(answer, Failed) and answer.retry_after is not None:
+            host, now = self._hosts[name], asyncio.get_running_loop().time()
+            host.closed_until = max(host.closed_until, now + answer.retry_after)
+        return answer
 
     def _is_full(self, name: str) -> bool:
         host = self._hosts.get(name)
@@ -206,10 +215,7 @@ class Resyncer:
             host.running >= self._limits.per_host or host.closed_until > now
         )
 
-    def _after(self, did: str, result: Result, answer: Answer) -> None:
-        if isinstance(answer, Failed) and answer.retry_after is not None:
-            host = self._hosts.setdefault(self._host_of.get(did, ""), _Host())
-            host.closed_until = asyncio.get_running_loop().time() + answer.retry_after
+    def _after(self, did: str, result: Result) -> None:
         if result in (Result.SYNCED, Result.SETTLED):
             self.synced += result is Result.SYNCED
             self._forget(did)
