@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -51,6 +53,10 @@ class RoughFirehose(Firehose):
         return int(query.get("cursor", ["0"])[0])
 
 
+def _did_in(request: Request) -> str:
+    return parse_qs(urlsplit(request.path).query).get("did", [""])[0]
+
+
 @dataclass
 class HeldFirehose(Firehose):
     """As a PDS it answers getRepo with the repo as it is when it is asked, but only after
@@ -58,6 +64,8 @@ class HeldFirehose(Firehose):
 
     held: int = 0
     """How many answers are, or were, held back."""
+    snapshots: dict[str, bytes] = field(default_factory=dict)
+    """By DID: what is given instead, once."""
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def release(self) -> None:
@@ -69,23 +77,27 @@ class HeldFirehose(Firehose):
         if "getRepo" in request.path and not self._released.is_set():
             self.held += 1
             await self._released.wait()
+            if _did_in(request) in self.snapshots:
+                return car_response(self.snapshots.pop(_did_in(request)))
         return answer
 
 
 @dataclass
 class ForgingFirehose(Firehose):
-    """As a PDS it answers getRepo with ``forged``, by DID, and truthfully for all others."""
+    """As a PDS it answers getRepo with what comes next in ``forged``, by DID, and truthfully where
+    nothing does."""
 
-    forged: dict[str, bytes] = field(default_factory=dict)
-    served: set[str] = field(default_factory=set)
-    """The accounts of which a forgery was served."""
+    forged: dict[str, Iterator[bytes]] = field(default_factory=dict)
+    served: Counter[str] = field(default_factory=Counter)
+    """How many forgeries of an account were served."""
 
     async def _answer(self, client: ServerConnection, request: Request) -> Response | None:
-        did = parse_qs(urlsplit(request.path).query).get("did", [""])[0]
-        if "getRepo" not in request.path or did not in self.forged:
+        did = _did_in(request)
+        forgery = next(self.forged.get(did, iter(())), None) if "getRepo" in request.path else None
+        if forgery is None:
             return await super()._answer(client, request)
-        self.served.add(did)
-        return car_response(self.forged[did])
+        self.served[did] += 1
+        return car_response(forgery)
 
 
 @dataclass

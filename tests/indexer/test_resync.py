@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.server
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +27,7 @@ from tests.indexer.network import (
     settled,
     until,
 )
+from tests.indexer.pds import Answer, body, pds
 from tests.indexer.repo_builder import (
     K256,
     NOW_US,
@@ -43,7 +41,6 @@ from tests.indexer.repo_builder import (
 )
 
 POST = "app.bsky.feed.post/3k2yihcrp2c2a"
-Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
 
 
 @pytest.fixture
@@ -62,47 +59,12 @@ def states(db: Path) -> list[str]:
 # --- one answer ---------------------------------------------------------------------------------
 
 
-@contextmanager
-def pds(answer: Answer) -> Iterator[str]:
-    """A PDS that answers every request with ``answer``."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            try:
-                answer(self)
-            except (BrokenPipeError, ConnectionResetError):
-                return
-
-        def log_message(self, *arguments: object) -> None: ...
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def fetch(answer: Answer, did: str, **limits: Any) -> Fetched | Gone | Failed:
     with pds(answer) as url:
         client = HttpClient(Policy(dev=True))
         resolver = Resolver(client, plc=url)
         repos = RepoClient(client, resolver, lambda: NOW_US, RepoLimits(**limits))
         return repos.fetch(Identity(did, url, K256.multibase, None))
-
-
-def body(data: bytes, status: int = 200, **headers: str) -> Answer:
-    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
-        request.send_response(status)
-        for name, value in {"Content-Length": str(len(data)), **headers}.items():
-            request.send_header(name.replace("_", "-"), value)
-        request.end_headers()
-        request.wfile.write(data)
-
-    return answer
 
 
 def a_repo(number: int = 0, records: int = 12) -> Repo:
