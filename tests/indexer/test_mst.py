@@ -195,7 +195,7 @@ def test_a_prefix_length_is_within_the_key_before(shared: int) -> None:
     """Beyond either end a slice would take what is there: one key in many encodings."""
     start = A0.encode()[:shared]
     suffix = next(b"x%d" % n for n in itertools.count() if mst.key_height(start + b"x%d" % n) == 0)
-    with_prefix = {"p": shared, "k": suffix, "v": LEAF, "t": None}
+    with_prefix: dict[str, cbor.Data] = {"p": shared, "k": suffix, "v": LEAF, "t": None}
     assert refusal(node(entry(A0), with_prefix)) is DropReason.INVALID_MST
 
 

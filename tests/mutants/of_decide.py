@@ -1,0 +1,136 @@
+"""Mutants of what follows from a proof: the chain's consequences, accounts, and the screen."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant, removed
+
+DECIDE = "indexer/decide.py"
+REPLACEMENT = "indexer/replacement.py"
+SCREEN = "indexer/screen.py"
+DECIDE_TESTS = "indexer/test_decide.py::test_"
+PIPELINE_TESTS = "indexer/test_pipeline.py::test_"
+SCREEN_TESTS = "indexer/test_screen.py::test_"
+
+CHAIN = (
+    Mutant(
+        "6: a gap goes unnoticed",
+        DECIDE,
+        "            sync = SyncState.DESYNCHRONIZED\n    return replace(",
+        "            sync = state.sync_state\n    return replace(",
+        PIPELINE_TESTS + "what_was_missed_is_known_to_be_missing",
+    ),
+    Mutant(
+        "6: two trees under one rev are a duplicate",
+        DECIDE,
+        "            return DropReason.FORKED_REV\n",
+        "            return None\n",
+        PIPELINE_TESTS + "two_datas_under_one_rev_are_refused_and_kept",
+    ),
+    Mutant(
+        "6: an old commit is applied",
+        DECIDE,
+        "        case Chain.STALE:\n            return DropReason.STALE_REV\n",
+        "        case Chain.STALE:\n            sync = state.sync_state\n",
+        DECIDE_TESTS + "a_commit_that_is_older_than_what_we_hold_changes_nothing",
+    ),
+    Mutant(
+        "6: a repo first seen in its middle is synced",
+        DECIDE,
+        "whole = commit.prev_data in (None, EMPTY_ROOT)",
+        "whole = True",
+        PIPELINE_TESTS + "a_repo_that_is_first_seen_in_its_middle_is_not_called_synced",
+    ),
+    Mutant(
+        "6: a refused commit that proves a newer state marks nothing",
+        DECIDE,
+        "if (rejected.desynchronizes and newer) or",
+        "if",
+        PIPELINE_TESTS + "a_rejected_commit_that_proves_a_newer_state_marks_the_repo",
+    ),
+    Mutant(
+        "6: a sync of an older state marks the repo",
+        DECIDE,
+        "if state is None or (state.rev is not None and proof.rev <= state.rev):",
+        "if state is None:",
+        DECIDE_TESTS + "a_sync_of_a_state_that_we_have_left_says_nothing",
+    ),
+)
+
+ACCOUNTS = (
+    Mutant(
+        "account: an event that is replayed counts again",
+        DECIDE,
+        "if state is None or event.seq <= state.account_seq.get(origin.source, 0):",
+        "if state is None:",
+        PIPELINE_TESTS + "an_old_account_event_that_is_replayed_changes_nothing",
+    ),
+    Mutant(
+        "account: what was deleted stays",
+        DECIDE,
+        "        batch.purge(event.did)\n",
+        "",
+        PIPELINE_TESTS + "a_deleted_account_is_purged_and_its_old_commits_stay_away",
+    ),
+    removed(
+        "account: a deleted one still writes",
+        DECIDE,
+        "state.status == DELETED and not state.active",
+        DECIDE_TESTS + "a_deleted_account_writes_nothing_until_it_is_back",
+    ),
+)
+
+RECORDS = (
+    removed(
+        "record: of any size",
+        REPLACEMENT,
+        "len(version.block) > events.MAX_RECORD",
+        PIPELINE_TESTS + "an_invalid_record_is_kept_aside_and_its_siblings_are_indexed",
+    ),
+)
+
+OF_SCREEN = (
+    Mutant(
+        "screen: a message's length is not compared",
+        SCREEN,
+        "            if match.end() + size + _AFTER[fields] == end:\n",
+        "            if True:\n",
+        SCREEN_TESTS + "what_is_cut_or_too_long_is_for_the_writer_to_refuse",
+    ),
+    Mutant(
+        "screen: a message's length in the stream is not compared",
+        SCREEN,
+        'if match.end() + _int(blocks, "big") + _AFTER[fields] != stop or stop > end:',
+        "if stop > end:",
+        SCREEN_TESTS + "what_is_cut_or_too_long_is_for_the_writer_to_refuse",
+    ),
+    Mutant(
+        "screen: ops in our collections pass by",
+        SCREEN,
+        '_NOT_OURS = b"(?!" + b"|".join(map(re.escape, SCAN_PREFIXES)) + b")"',
+        '_NOT_OURS = b""',
+        SCREEN_TESTS + "an_op_in_an_indexed_collection_is_never_passed_by",
+    ),
+    Mutant(
+        "screen: frames of a tracked repo pass by in a stream",
+        SCREEN,
+        "            if did in tracked or did in under_way:\n                break\n",
+        "            if did in under_way:\n                break\n",
+        SCREEN_TESTS + "frames_of_a_tracked_repo_are_handed_over_in_their_place",
+    ),
+    Mutant(
+        "screen: what is under way is forgotten",
+        SCREEN,
+        "            if did in tracked or did in under_way:\n                break\n",
+        "            if did in tracked:\n                break\n",
+        SCREEN_TESTS + "a_repo_whose_first_commit_is_under_way_is_not_passed_by",
+    ),
+    Mutant(
+        "screen: any type of message passes by",
+        SCREEN,
+        "seen.op == _MESSAGE and seen.t in _REPO_TYPES",
+        "seen.op == _MESSAGE",
+        SCREEN_TESTS + "anything_but_a_message_of_a_repo_is_handed_over",
+    ),
+)
+
+MUTANTS = (*CHAIN, *ACCOUNTS, *RECORDS, *OF_SCREEN)
