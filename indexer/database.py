@@ -33,6 +33,7 @@ _REFUSALS = (
     ("Trying to read a database file with version", "another version of DuckDB wrote it"),
     ("ncrypted", "it is encrypted"),
     ("No space left", "the disk is full"),
+    ("File too large", "a file here may not be as large"),
     ("Out of Memory", "there is not enough memory (memory_limit)"),
     ("Permission denied", "this user may not read and write it"),
     ("Read-only file system", "its file system can't be written"),

@@ -24,6 +24,7 @@ import duckdb
 from atdata.protocol.errors import StoreError, quote
 
 # Its compiled names are invisible to a type checker.
+pa: Any = import_module("pyarrow")
 pq: Any = import_module("pyarrow.parquet")
 
 MANIFEST = "manifest.json"
@@ -220,16 +221,26 @@ def _write_table(
     """Table names are ours, so that they may stand in the statement."""
     rows = _scalar(cursor, f"SELECT count(*) FROM {name}")  # noqa: S608
     path = _file(into, name)
-    reader = cursor.execute(f"SELECT * FROM {name}").to_arrow_reader(_rows_at_once(name))  # noqa: S608
-    with pq.ParquetWriter(path, reader.schema, compression="zstd", compression_level=1) as writer:
-        for batch in reader:
-            if abandoned.is_set():
-                raise Abandoned
-            writer.write_batch(batch)
+    # Closed by name: a reader that is left to itself keeps the whole database open.
+    with cursor.execute(f"SELECT * FROM {name}").to_arrow_reader(_rows_at_once(name)) as reader:  # noqa: S608
+        options = {"compression": "zstd", "compression_level": 1}
+        with pq.ParquetWriter(path, reader.schema, **options) as writer:
+            for batch in _read(reader):
+                if abandoned.is_set():
+                    raise Abandoned
+                writer.write_batch(batch)
     sync(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return TableFile(name, sql, rows, path.stat().st_size, digest)
+
+
+def _read(reader: Any) -> Iterator[Any]:
+    """What DuckDB says in the midst of a result comes as an error of Arrow, or of the system."""
+    try:
+        yield from reader
+    except (OSError, pa.ArrowException) as error:
+        raise duckdb.OperationalError(str(error)) from error
 
 
 def _write_manifest(manifest: Manifest, into: Path, folder: Path) -> str:
