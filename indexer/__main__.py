@@ -10,14 +10,12 @@ import argparse
 import asyncio
 import gc
 import json
-import logging
 import signal
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 
-import structlog
 from prometheus_client import CollectorRegistry, start_http_server
 
 from atdata.network.http import HttpClient, Policy
@@ -27,6 +25,7 @@ from indexer import restart
 from indexer.config import IndexerConfig
 from indexer.database import open_database
 from indexer.live import live_line
+from indexer.logs import configure_logging
 from indexer.pipeline import Indexer
 from indexer.recordings import Recording, ReplayServer, record
 from indexer.recovery import open_or_restore
@@ -98,28 +97,6 @@ def status(db: Path) -> dict[str, object]:
         }
     finally:
         connection.close()
-
-
-def configure_logging() -> None:
-    """To standard error: for people at a terminal, JSON lines otherwise."""
-    terminal = sys.stderr.isatty()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            *(
-                (structlog.dev.ConsoleRenderer(), _over_the_live_line)
-                if terminal
-                else (structlog.processors.JSONRenderer(),)
-            ),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
-def _over_the_live_line(logger: object, method: str, text: str) -> str:
-    return f"\x1b[K{text}"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from indexer.intake import IntakeSettings
 from indexer.repos import RepoLimits
 from indexer.resync import ResyncLimits
 from indexer.subscribe import Receiver, source_url
@@ -52,6 +53,13 @@ class IndexerConfig(BaseSettings):
 
     queue_bytes: Positive = 64_000_000
     """At most this many bytes of frames wait."""
+
+    spill_bytes: Positive = 1_000_000_000
+    """Frames of a repo that floods wait in a file of at most this size, beside the database; then
+    its source is not read."""
+
+    isolate: bool = False
+    """Receive and screen in a process of its own, so that catching up slows nothing else."""
 
     flush_seconds: Seconds = 1.0
     """The cursor is written at least this often while only noise passes."""
@@ -120,6 +128,23 @@ class IndexerConfig(BaseSettings):
 
     snapshots: Positive = 3
     """So many are kept, the newest."""
+
+    @property
+    def intake(self) -> IntakeSettings:
+        return IntakeSettings(
+            sources=self.sources,
+            from_oldest=self.start == "oldest",
+            dev=self.dev,
+            receiver=self.receiver,
+            batch_events=self.batch_events,
+            queue_frames=self.queue_frames,
+            queue_bytes=self.queue_bytes,
+            spill_bytes=self.spill_bytes,
+            spill_folder=str(self.db.parent),
+            ping_seconds=self.ping_seconds,
+            backoff_seconds=self.backoff_seconds,
+            backoff_max_seconds=self.backoff_max_seconds,
+        )
 
     @property
     def repo_limits(self) -> RepoLimits:

@@ -37,6 +37,11 @@ class Metrics:
         self.queue_frames = Gauge(
             f"{prefix}_queue_frames", "Frames that wait for the writer", registry=registry
         )
+        self.queue_spilled_bytes = Gauge(
+            f"{prefix}_queue_spilled_bytes",
+            "Bytes of the file in which repos that flood wait",
+            registry=registry,
+        )
         self.queue_bytes = Gauge(
             f"{prefix}_queue_bytes", "Bytes of frames that wait for the writer", registry=registry
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,8 +19,10 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from atdata.network.identity import Resolver
+from indexer.clock import microseconds
 from indexer.config import IndexerConfig
-from indexer.frame_queue import FrameQueue, Item
+from indexer.intake import Intake, LocalIntake, Orders, SourceLink
+from indexer.isolated import IsolatedIntake
 from indexer.keeper import Keeper
 from indexer.listing import Lister
 from indexer.metrics import Metrics
@@ -29,12 +30,12 @@ from indexer.parked import Parked
 from indexer.processor import Outcome, Processor
 from indexer.proofs import Prover
 from indexer.quarantine import QuarantineLimits
+from indexer.received import Taken
 from indexer.repos import RepoClient
 from indexer.resync import Resyncer
-from indexer.screen import Screen
 from indexer.snapshots import folder_of
 from indexer.store import Store
-from indexer.subscribe import Link, Patience, Subscription
+from indexer.subscribe import Link
 from indexer.sweep import Sweeper, SweepState
 from indexer.turns import Turns
 
@@ -42,6 +43,8 @@ Result = TypeVar("Result")
 
 _QUIET_US = 5_000_000  # a source that sent nothing for so long has sent what it had
 _LATE_US = 300_000_000  # a source whose events are older than this is being caught up with
+
+_NOTHING = Taken((), {})
 
 _REST = 10.0
 _MAX_REST_SECONDS = 0.25
@@ -81,11 +84,6 @@ class IndexerStatus:
     drops: dict[str, int]
 
 
-def microseconds() -> int:
-    """The system's clock, in microseconds since 1970."""
-    return time.time_ns() // 1_000
-
-
 class Indexer:
     """Give it a connection that nothing else writes through; ``run`` it in an event loop.
 
@@ -119,8 +117,11 @@ class Indexer:
         )
         client = RepoClient(resolver.http, resolver, clock, config.repo_limits)
         self._resyncer = Resyncer(client, turns, self._in_writer, clock, config.resync_limits)
-        self._queue = FrameQueue(max_frames=config.queue_frames, max_bytes=config.queue_bytes)
-        self._subscriptions = {url: self._subscription(url, clock) for url in config.sources}
+        self._intake: Intake = (
+            IsolatedIntake(config.intake, self._processor.cursor, self._store.tracked)
+            if config.isolate
+            else LocalIntake(config.intake, self._processor.cursor, self._store.tracked, clock)
+        )
         self._sweeper = Sweeper(
             config.sources,
             Lister(resolver.http, config.list_repos),
@@ -128,7 +129,7 @@ class Indexer:
             turns,
             self._resyncer,
             self._in_writer,
-            is_connected=lambda url: self._subscriptions[url].link is Link.CONNECTED,
+            is_connected=self._is_connected,
             is_current=self._is_current,
             on_done=self._processor.swept,
             clock=clock,
@@ -160,7 +161,7 @@ class Indexer:
         """Follow all sources until ``stop``. Once only. Raises ``StoreError`` when the database
         fails; what was not written by then is sent again at the next start."""
         self._loop = asyncio.get_running_loop()
-        receivers = [asyncio.create_task(s.run()) for s in self._subscriptions.values()]
+        receivers = [asyncio.create_task(self._intake.run())]
         self._resyncer.queue(s.did for s in self._store.repos() if s.wants_resync)
         receivers.append(asyncio.create_task(self._resyncer.run()))
         receivers.append(asyncio.create_task(self._parked.run()))
@@ -195,9 +196,9 @@ class Indexer:
     def status(self) -> IndexerStatus:
         """A snapshot. From any thread."""
         return IndexerStatus(
-            sources=tuple(self._state(s) for s in self._subscriptions.values()),
-            queue_frames=self._queue.frames,
-            queue_bytes=self._queue.bytes,
+            sources=tuple(map(self._state, self._intake.links)),
+            queue_frames=self._intake.waiting.items,
+            queue_bytes=self._intake.waiting.bytes,
             repos=self._store.repo_count,
             resyncing=self._resyncer.pending,
             resynced=self._resyncer.synced,
@@ -214,21 +215,18 @@ class Indexer:
         while not self._stopping.is_set():
             # A transaction costs the same for one commit as for many: under load the writer rests
             # between two of them, in proportion to what the last one took.
-            await self._queue.gather(self._config.batch_events, pause)
-            received, started = await self._next(), time.monotonic()
-            if received:
-                await self._process(received)
+            taken, started = await self._next(pause), time.monotonic()
+            if taken.items:
+                await self._process(taken)
             pause = min(_REST * (time.monotonic() - started), _MAX_REST_SECONDS)
-            if not received or time.monotonic() - flushed >= self._config.flush_seconds:
+            if not taken.items or time.monotonic() - flushed >= self._config.flush_seconds:
                 await self._in_writer(self._processor.flush)
                 flushed = time.monotonic()
             self._measure()
 
-    async def _next(self) -> list[Item]:
-        """Whatever waits; nothing after ``flush_seconds``, or when told to stop."""
-        taking = asyncio.create_task(
-            self._queue.take(self._config.batch_events, self._config.flush_seconds)
-        )
+    async def _next(self, rest: float) -> Taken:
+        """What waits after a ``rest``; nothing after ``flush_seconds``, or when told to stop."""
+        taking = asyncio.create_task(self._intake.take(rest, self._config.flush_seconds))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait((taking, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -236,76 +234,57 @@ class Indexer:
             stopping.cancel()
             if not taking.done():
                 taking.cancel()
-        return taking.result() if taking.done() else []
+        return taking.result() if taking.done() else _NOTHING
 
-    async def _process(self, received: list[Item]) -> None:
+    async def _process(self, taken: Taken) -> None:
         with self._metrics.batch_seconds.time():
-            outcome: Outcome = await self._in_writer(lambda: self._processor.process(received))
+            outcome: Outcome = await self._in_writer(
+                lambda: self._processor.process(taken.items, taken.held)
+            )
         await self._follow(outcome)
-        for url, frames in Counter(item.source for item in received).items():
-            self._subscriptions[url].settle(frames)
+        self._intake.settle()
 
     async def _follow(self, outcome: Outcome) -> None:
         """Do what follows from a run of frames."""
         self._resyncer.queue(outcome.resync)
         if outcome.gap:
             self._sweeper.request()
-        for url, why in outcome.halt.items():
-            await self._subscriptions[url].halt(why)
-        for url in outcome.slow_down:
-            await self._subscriptions[url].slow_down()
-        for url in outcome.reconnect:
-            await self._subscriptions[url].reconnect()
+        if outcome.halt or outcome.slow_down or outcome.reconnect:
+            await self._intake.obey(
+                Orders(outcome.halt, frozenset(outcome.slow_down), frozenset(outcome.reconnect))
+            )
 
     async def _in_writer(self, work: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, work)
+        result = await asyncio.get_running_loop().run_in_executor(self._writer, work)
+        self._intake.refresh()
+        return result
 
     # --- sources --------------------------------------------------------------------------------
-
-    def _subscription(self, url: str, clock: Callable[[], int]) -> Subscription:
-        config = self._config
-        first = 0 if config.start == "oldest" else None
-
-        def cursor() -> int | None:
-            reached = self._processor.cursor(url)
-            return first if reached is None else reached
-
-        return Subscription(
-            url,
-            self._queue,
-            cursor=cursor,
-            clock=clock,
-            dev=config.dev,
-            patience=Patience(
-                ping=config.ping_seconds,
-                backoff=config.backoff_seconds,
-                backoff_max=config.backoff_max_seconds,
-            ),
-            receiver=config.receiver,
-            screen=Screen(url, self._store.tracked),
-        )
 
     def _on_receiver_done(self, receiver: asyncio.Task[None]) -> None:
         """A halted source ends quietly; anything else is a fault of ours and ends the run."""
         if not receiver.cancelled() and receiver.exception() is not None:
             self._stopping.set()
 
-    def _state(self, subscription: Subscription) -> SourceState:
-        position = self._store.position(subscription.url)
+    def _is_connected(self, url: str) -> bool:
+        return any(link.url == url and link.link is Link.CONNECTED for link in self._intake.links)
+
+    def _state(self, link: SourceLink) -> SourceState:
+        position = self._store.position(link.url)
         return SourceState(
-            url=subscription.url,
-            link=subscription.link,
-            connections=subscription.connections,
+            url=link.url,
+            link=link.link,
+            connections=link.connections,
             cursor=None if position is None else position.cursor,
             event_time=None if position is None else position.event_time,
             seen_at=None if position is None else position.seen_at,
-            halted_because=subscription.halted_because,
+            halted_because=link.halted_because,
         )
 
     def _is_current(self) -> bool:
         """Whether what the sources sent is processed, and what came last was not old."""
-        positions = [self._store.position(url) for url in self._subscriptions]
-        return self._queue.frames == 0 and all(
+        positions = [self._store.position(url) for url in self._config.sources]
+        return self._intake.waiting.items == 0 and all(
             position is None
             or position.seen_at is None
             or self._clock() - position.seen_at > _QUIET_US
@@ -314,10 +293,13 @@ class Indexer:
         )
 
     def _measure(self) -> None:
-        self._metrics.queue_frames.set(self._queue.frames)
-        self._metrics.queue_bytes.set(self._queue.bytes)
-        for state in map(self._state, self._subscriptions.values()):
-            self._metrics.unsettled.labels(state.url).set(self._subscriptions[state.url].unsettled)
+        waiting = self._intake.waiting
+        self._metrics.queue_frames.set(waiting.items)
+        self._metrics.queue_bytes.set(waiting.bytes)
+        self._metrics.queue_spilled_bytes.set(waiting.spilled_bytes)
+        for link in self._intake.links:
+            state = self._state(link)
+            self._metrics.unsettled.labels(state.url).set(link.unsettled)
             self._metrics.connected.labels(state.url).set(state.link is Link.CONNECTED)
             self._metrics.cursor.labels(state.url).set(state.cursor or 0)
             if state.event_time is not None and state.seen_at is not None:

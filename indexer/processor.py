@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import structlog
 
@@ -34,6 +35,7 @@ from indexer.watermark import Watermark
 _REMEMBERED_FRAMES = 1_000
 
 _MESSAGE = 1
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 _REPO_TYPES = frozenset({"#commit", "#sync", "#identity", "#account"})
 
 log = structlog.get_logger(__name__)
@@ -90,17 +92,18 @@ class Processor:
         """How far ``url`` is processed; None if nothing of it ever was."""
         return self._stream(url).watermark.value or None
 
-    def process(self, received: Sequence[Item]) -> Outcome:
+    def process(self, received: Sequence[Item], held: Mapping[str, int] = _NOTHING) -> Outcome:
         """Take ``received``, in order, to the end: durable when this returns, unless all of it was
-        noise (then ``flush`` writes the cursor). Raises ``StoreError``."""
+        noise (then ``flush`` writes the cursor). ``held``: the lowest seq that still waits, by
+        source. Raises ``StoreError``."""
         outcome, batch = Outcome(), self._store.batch()
         arrivals = self._read(received, batch, outcome)
         with self._metrics.prove_seconds.time():
             evidence = self._prove(arrivals)
         for arrival in arrivals:
             self._decide(arrival, batch, evidence, outcome)
-        for stream in self._streams.values():
-            stream.settle()
+        for url, stream in self._streams.items():
+            stream.settle(held.get(url))
         outcome.resync |= self._newly_wanting(batch)
         if batch.has_effects:
             self._write(batch)

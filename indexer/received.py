@@ -8,13 +8,19 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Received:
     """One message of a source. ``connection`` counts the source's connections; ``at`` is
-    microseconds since 1970. ``oversized``: it was refused unread, ``frame`` is empty."""
+    microseconds since 1970. ``oversized``: it was refused unread, ``frame`` is empty.
+
+    ``did`` (ASCII) and ``seq`` are what the screen saw of a message of a repo, both None for any
+    other. They order the queue, and nothing else is built on them.
+    """
 
     source: str
     connection: int
     frame: bytes
     at: int
     oversized: bool = False
+    did: bytes | None = None
+    seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,20 @@ class Passed:
 Item = Received | Passed
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the writer is given at once, in order of arrival. ``held`` has, for each source of which
+    more waits, the lowest seq that does: its cursor must stay below."""
+
+    items: tuple[Item, ...]
+    held: dict[str, int]
+
+
 def size_of(item: Item) -> int:
     """Bytes that the item keeps in memory for the network's sake."""
     return len(item.frame) if isinstance(item, Received) else 0
+
+
+def frames_of(item: Item) -> int:
+    """How many messages the item stands for."""
+    return item.frames if isinstance(item, Passed) else 1

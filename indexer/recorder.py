@@ -37,9 +37,9 @@ from atdata.protocol.errors import (
 from atdata.protocol.namespaces import Kind, kind_of
 from atdata.protocol.records import BlobStorage, DatasetRecord
 from indexer import events, frames
+from indexer.clock import microseconds
 from indexer.drops import InvalidEvent
 from indexer.frame_queue import FrameQueue, Received
-from indexer.pipeline import microseconds
 from indexer.recording_files import (
     BLOBS,
     HANDLES,
@@ -160,10 +160,10 @@ async def _record_frames(
         frames, advanced_at = 0, time.monotonic()
         while max_frames is None or frames < max_frames:
             limit = 1_000 if max_frames is None else min(max_frames - frames, 1_000)
-            received = await queue.take(limit, idle_seconds)
-            frames += len(received)
+            taken = await queue.take(limit, idle_seconds)
+            frames += len(taken.items)
             # Without a screen, every item is a frame. All are written, whichever gets ahead.
-            items = [item for item in received if isinstance(item, Received)]
+            items = [item for item in taken.items if isinstance(item, Received)]
             if sum(tapes[item.source].write(item, seen) for item in items):
                 advanced_at = time.monotonic()
             elif time.monotonic() - advanced_at >= idle_seconds:
@@ -199,7 +199,7 @@ class Tape:
             seq = seen.look(item.frame)
             self.writer.write(RecordedFrame(item.at, item.frame), seq)
             self._reached = max(self._reached, seq or 0)
-        self.subscription.settle(1)
+        self.subscription.settle([item])
         return self._reached > before
 
 

@@ -14,8 +14,8 @@ op in an indexed collection among it, is decoded in full.
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
-from collections.abc import Container
+from collections import Counter
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,34 +51,41 @@ _LINK = rb"\xd8\x2a\x58\x25\x00.{36}"
 # Paths of 24 to 87 characters: the most frequent first, since they are tried in turn.
 _LENGTHS = (32, 35, 34, 33, *range(24, 32), *range(36, 88))
 _NOT_OURS = b"(?!" + b"|".join(map(re.escape, SCAN_PREFIXES)) + b")"
-_PATH = (
-    b"x(?:"
-    + b"|".join(re.escape(bytes((n,))) + _NOT_OURS + b"[ -~]{%d}" % n for n in _LENGTHS)
-    + b")"
-)
-_OP = (
-    rb"(?:\xa3ccid(?:" + _LINK + rb"|\xf6)dpath" + _PATH + rb"faction"
-    rb"|\xa4ccid(?:" + _LINK + rb"|\xf6)dpath" + _PATH + rb"dprev" + _LINK + rb"faction)"
-    rb"f(?:create|update|delete)"
-)
-_OPS = rb"(?:\x81" + _OP + rb"|\x80|\x82(?:" + _OP + rb"){2}|\x83(?:" + _OP + rb"){3})"
+
+
+def _ops(collections: bytes) -> bytes:
+    """Up to three ops; ``collections`` looks ahead at each one's."""
+    path = (
+        b"x(?:"
+        + b"|".join(re.escape(bytes((n,))) + collections + b"[ -~]{%d}" % n for n in _LENGTHS)
+        + b")"
+    )
+    op = (
+        rb"(?:\xa3ccid(?:" + _LINK + rb"|\xf6)dpath" + path + rb"faction"
+        rb"|\xa4ccid(?:" + _LINK + rb"|\xf6)dpath" + path + rb"dprev" + _LINK + rb"faction)"
+        rb"f(?:create|update|delete)"
+    )
+    return rb"(?:\x81" + op + rb"|\x80|\x82(?:" + op + rb"){2}|\x83(?:" + op + rb"){3})"
+
+
 # Numbers in their shortest form only, and of two lengths of head each.
 _SEQ = rb"(\x1b\x00(?!\x00{3})[\x00-\x1f].{6}|\x1a(?!\x00\x00).{4})"
-_FRONT = (
-    rb"\xa2atg#commitbop\x01(\xab|\xac)cops"
-    + _OPS
-    + rb"crevm[ -~]{13}cseq"
+_BEFORE = rb"\xa2atg#commitbop\x01(\xab|\xac)cops"
+_BEHIND = (
+    rb"crevm[ -~]{13}cseq"
     + _SEQ
     + rb"drepox\x20([ -~]{32})dtimex(?:\x18[ -~]{24}|\x1b[ -~]{27})eblobs\x80"
     rb"esince(?:m[ -~]{13}|\xf6)fblocks"
 )
 _SHORT_BLOCKS = rb"\x59([\x01-\xff].)"
 _LONG_BLOCKS = rb"\x5a(\x00[\x01-\xff]..)"
-_ALONE = re.compile(
-    _FRONT + rb"(?:" + _SHORT_BLOCKS + rb"|" + _LONG_BLOCKS + rb")", re.DOTALL
-).match
+_BLOCKS = rb"(?:" + _SHORT_BLOCKS + rb"|" + _LONG_BLOCKS + rb")"
+_ALONE = re.compile(_BEFORE + _ops(_NOT_OURS) + _BEHIND + _BLOCKS, re.DOTALL).match
+_OF_ANY = re.compile(_BEFORE + _ops(b"") + _BEHIND + _BLOCKS, re.DOTALL).match
 # In a stream only those below 64 KB, which nearly all are: the others go the long way.
-_IN_STREAM = re.compile(rb"\x82\x7e(..)" + _FRONT + _SHORT_BLOCKS, re.DOTALL).match
+_IN_STREAM = re.compile(
+    rb"\x82\x7e(..)" + _BEFORE + _ops(_NOT_OURS) + _BEHIND + _SHORT_BLOCKS, re.DOTALL
+).match
 # Bytes after the blocks, by the number of fields: commit, rebase, tooBig; with prevData.
 _AFTER = {b"\xab": 64, b"\xac": 114}
 
@@ -96,6 +103,15 @@ class _Run:
     high: bytes = b""
     time: bytes = b""
     latest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """One that is handed over; ``seq`` as it is on the wire."""
+
+    data: bytes
+    did: bytes | None
+    seq: bytes | None
 
 
 class Everything:
@@ -132,25 +148,19 @@ class Screen:
     def __init__(self, source: str, tracked: Container[bytes]) -> None:
         self._source, self._tracked = source, tracked
         self._under_way: Counter[bytes] = Counter()
-        self._handed: deque[bytes | None] = deque()
         # What was taken: frames, and between them the runs of what passed by.
-        self._taken: list[bytes | _Run] = []
+        self._taken: list[_Frame | _Run] = []
         self._run = _Run()
         self._connection = 0
         self._last = b""
 
-    def settle(self, items: int) -> None:
-        """The writer is done with the ``items`` that were handed over first."""
-        for _ in range(items):
-            did = self._handed.popleft()
-            if did is not None:
-                self._under_way[did] -= 1
-                if not self._under_way[did]:
-                    del self._under_way[did]
-
-    def hand_over(self) -> None:
-        """An item goes to the writer that did not come through this screen."""
-        self._handed.append(None)
+    def settle(self, items: Iterable[Item]) -> None:
+        """The writer is done with ``items``, which were handed over."""
+        for item in items:
+            if isinstance(item, Received) and item.did is not None:
+                self._under_way[item.did] -= 1
+                if not self._under_way[item.did]:
+                    del self._under_way[item.did]
 
     def begin(self, connection: int) -> None:
         self._connection, self._last = connection, b""
@@ -181,14 +191,15 @@ class Screen:
         return at
 
     def take(self, buffer: Buffer, start: int, end: int) -> None:
-        match = _ALONE(buffer, start, end)
+        match = noise = _ALONE(buffer, start, end)
+        if match is None:
+            match = _OF_ANY(buffer, start, end)
         if match is not None:
             fields, seq, did, blocks, more_blocks = match.groups()
             size = _int(more_blocks if blocks is None else blocks, "big")
             if match.end() + size + _AFTER[fields] == end:
-                if did in self._tracked or did in self._under_way:
-                    self._last = seq
-                    self._hand_over(did, buffer, start, end)
+                if noise is None or did in self._tracked or did in self._under_way:
+                    self._hand_over(_Frame(bytes(buffer[start:end]), did, seq))
                 else:
                     self._pass(seq, end - start)
                     self._run.time = _time(buffer, match.end(3))
@@ -204,12 +215,11 @@ class Screen:
             seen = None
         of_repo = seen is not None and seen.op == _MESSAGE and seen.t in _REPO_TYPES
         if seen is None or not of_repo or seen.seq is None or seen.did is None:
-            self._hand_over(None, frame, 0, len(frame))
+            self._hand_over(_Frame(frame, None, None))
             return
         did, seq = seen.did.encode(), _on_the_wire(seen.seq)
         if mentions_collection(frame) or did in self._tracked or did in self._under_way:
-            self._last = seq
-            self._hand_over(did, frame, 0, len(frame))
+            self._hand_over(_Frame(frame, did, seq))
             return
         self._pass(seq, len(frame))
         self._run.time = (seen.time or "").encode() or self._run.time
@@ -227,24 +237,25 @@ class Screen:
         self._end_run()
         taken, self._taken = self._taken, []
         return [
-            self._passed(one, at)
-            if isinstance(one, _Run)
-            else Received(self._source, self._connection, one, at)
+            self._passed(one, at) if isinstance(one, _Run) else self._received(one, at)
             for one in taken
         ]
 
-    def _hand_over(self, did: bytes | None, buffer: Buffer, start: int, end: int) -> None:
+    def _hand_over(self, frame: _Frame) -> None:
         self._end_run()
-        if did is not None:
-            self._under_way[did] += 1
-        self._handed.append(did)
-        self._taken.append(bytes(buffer[start:end]))
+        if frame.did is not None:
+            self._under_way[frame.did] += 1
+        self._last = frame.seq or self._last
+        self._taken.append(frame)
 
     def _end_run(self) -> None:
         if self._run.frames:
-            self._handed.append(None)
             self._taken.append(self._run)
             self._run = _Run()
+
+    def _received(self, frame: _Frame, at: int) -> Received:
+        seq = None if frame.seq is None else _int(frame.seq[1:], "big")
+        return Received(self._source, self._connection, frame.data, at, did=frame.did, seq=seq)
 
     def _passed(self, run: _Run, at: int) -> Passed:
         return Passed(

@@ -22,6 +22,7 @@ from indexer.batch import Batch, Gap, Position, RepoState, SyncState
 from indexer.drops import DropReason
 from indexer.quarantine import Quarantine, QuarantineLimits
 from indexer.tables import Detail, Rows
+from indexer.tracked import Tracked
 
 DEFAULT_LIMITS = QuarantineLimits()
 
@@ -51,7 +52,7 @@ class Store:
         self._broken: str | None = None
         with self._naming_errors("read"):
             self._repos = {state.did: state for state in self._load_repos()}
-            self.tracked = {did.encode() for did in self._repos}
+            self.tracked = Tracked(did.encode() for did in self._repos)
             """The DIDs of tracked repos as ASCII, for the screens; grows as repos are stored."""
             self._positions = {position.url: position for position in self._load_positions()}
             self._drops = Counter(dict(self._fetch("SELECT reason, count FROM drops")))

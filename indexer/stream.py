@@ -51,8 +51,10 @@ class Stream:
             log.warning("events missed", source=self.url, why=gap.why, after=gap.from_seq, at=seq)
         return gap is not None
 
-    def settle(self) -> None:
-        """Everything that was noted is in the batch that is written next."""
+    def settle(self, held: int | None) -> None:
+        """Everything that was noted is in the batch that is written next. ``held`` is the lowest
+        seq that waits for its turn, None if nothing does."""
+        self.watermark.hold(held)
         for seq in self._noted:
             self.watermark.done(seq)
         self._noted.clear()

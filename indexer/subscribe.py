@@ -11,7 +11,7 @@ import asyncio
 import random
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlencode
@@ -30,6 +30,7 @@ from indexer.bulk import BulkConnection
 from indexer.frame_queue import FrameQueue, Item, Received
 from indexer.frames import MAX_FRAME
 from indexer.plain import PlainConnection
+from indexer.received import frames_of
 from indexer.screen import Everything, Screen, Sink
 
 METHOD = "/xrpc/com.atproto.sync.subscribeRepos"
@@ -108,6 +109,7 @@ class Subscription:
         patience: Patience = PATIENT,
         receiver: Receiver = Receiver.AUTO,
         screen: Screen | None = None,
+        numbered_from: int = 0,
     ) -> None:
         self.url = source_url(url)
         self.link = Link.CONNECTING
@@ -116,6 +118,7 @@ class Subscription:
         self._queue, self._cursor, self._clock = queue, cursor, clock
         self._dev, self._patience = dev, patience
         self._receiver, self._screen = receiver, screen
+        self._numbered_from = numbered_from
         self._sink: Sink = screen or Everything(self.url)
         self._distrusts_bulk = False
         self._target = target_of("http" + self.url.removeprefix("ws"), dev=dev)
@@ -145,9 +148,9 @@ class Subscription:
                 await self._wait(why)
         self.link = Link.HALTED
 
-    def settle(self, items: int) -> None:
-        """The writer is done with the ``items`` of this source that are the oldest."""
-        self._unsettled -= items
+    def settle(self, items: Sequence[Item]) -> None:
+        """The writer is done with ``items`` of this source."""
+        self._unsettled -= sum(map(frames_of, items))
         if self._screen is not None:
             self._screen.settle(items)
         if self._unsettled <= 0:
@@ -155,8 +158,13 @@ class Subscription:
 
     @property
     def unsettled(self) -> int:
-        """How many items are handed over, and the writer is not done with."""
+        """How many frames are handed over, and the writer is not done with."""
         return self._unsettled
+
+    @property
+    def _number(self) -> int:
+        """The present connection's."""
+        return self._numbered_from + self.connections
 
     @property
     def reading(self) -> Connection | None:
@@ -185,7 +193,7 @@ class Subscription:
         connection = await self._open(start)
         self._socket, self.link = connection, Link.CONNECTED
         self.connections += 1
-        self._sink.begin(self.connections)
+        self._sink.begin(self._number)
         log.info("source connected", source=self.url, cursor=start)
         try:
             await self._receive(connection)
@@ -212,16 +220,14 @@ class Subscription:
     async def _enqueue(self, items: list[Item]) -> None:
         if not items:
             return
-        self._unsettled += len(items)
+        self._unsettled += sum(map(frames_of, items))
         self._settled.clear()
         await self._queue.put(*items)
 
     async def _pass_oversized(self) -> None:
         """Its seq is unknown, so the next connections start one further each, until it is passed:
         slow where seqs have gaps, but nothing else can be jumped over."""
-        oversized = Received(self.url, self.connections, b"", self._clock(), oversized=True)
-        if self._screen is not None:
-            self._screen.hand_over()
+        oversized = Received(self.url, self._number, b"", self._clock(), oversized=True)
         await self._enqueue([oversized])
         await self._settled.wait()
         reached = self._cursor()

@@ -38,8 +38,9 @@ def run(
 ) -> None:
     """Index what the sources send, until ^C."""
     with needs_servers():
-        from indexer.__main__ import configure_logging, follow
+        from indexer.__main__ import follow
         from indexer.config import IndexerConfig
+        from indexer.logs import configure_logging
     configure_logging()
     config = IndexerConfig(sources=tuple(source), db=db, plc=plc, dev=dev)
     follow(config, restarted=restarted)
@@ -59,7 +60,7 @@ def record(
 ) -> None:
     """Keep firehoses byte for byte, with the DID documents and blobs that belong to them."""
     with needs_servers():
-        from indexer.__main__ import configure_logging
+        from indexer.logs import configure_logging
         from indexer.recordings import record as make
     configure_logging()
     sources = dict(pair.split("=", 1) for pair in source if "=" in pair)
@@ -94,8 +95,8 @@ def replay(
 ) -> None:
     """Serve a recording as a network of its own, until ^C. Prints its addresses as JSON."""
     with needs_servers():
-        from indexer.__main__ import configure_logging
         from indexer.__main__ import replay as serve
+        from indexer.logs import configure_logging
     configure_logging()
     asyncio.run(serve(folder, host="127.0.0.1", port=port, rate=rate))
 

@@ -80,8 +80,8 @@ def serve(
 ) -> None:
     """Run the node: index what the sources send, serve the page and the API."""
     with needs_servers():
-        from indexer.__main__ import configure_logging
         from indexer.config import IndexerConfig
+        from indexer.logs import configure_logging
         from search_api.config import SearchConfig
     configure_logging()
     listening = _listen(host, port)

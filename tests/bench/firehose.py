@@ -64,7 +64,7 @@ def screening(frames: int = 2_000) -> float:
                 start = at + (4 if long else 2)
                 at = start + (int.from_bytes(data[at + 2 : start]) if long else data[at + 1])
                 screen.take(data, start, at)
-        screen.settle(len(screen.items(0)))
+        screen.settle(screen.items(0))
         times.append(time.perf_counter() - started)
     return min(times) / frames * 1e6
 

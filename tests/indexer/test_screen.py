@@ -43,8 +43,16 @@ def passed(frames: int, size: int, seq: int, time: str | None = TIME, regressed:
     return Passed(SOURCE, 1, AT, frames, size, seq, time, regressed)
 
 
-def received(frame: bytes) -> Received:
-    return Received(SOURCE, 1, frame, AT)
+def received(frame: bytes, seq: int | None = None, did: str = DID) -> Received:
+    """Of a repo where there is a ``seq``."""
+    return Received(SOURCE, 1, frame, AT, did=(seq and did.encode()) or None, seq=seq)
+
+
+def handed_over(items: list[Item]) -> list[bytes]:
+    """The frames; no runs are between them."""
+    frames = [item.frame for item in items if isinstance(item, Received)]
+    assert len(frames) == len(items)
+    return frames
 
 
 def screen(*tracked: str) -> Screen:
@@ -142,7 +150,7 @@ def test_an_op_in_an_indexed_collection_is_never_passed_by(
         paths = [f"{POST}/{rkey(i)}" for i in range(others)]
         paths.insert(place, f"{collection}/{rkey(9)}")
         frame = Repo().commit(*(create(path, TEXT) for path in paths)).at(SEQ).frame
-        assert sorted_by(screen(), frame, skim=skim) == [received(frame)]
+        assert handed_over(sorted_by(screen(), frame, skim=skim)) == [frame]
 
 
 @either
@@ -168,14 +176,17 @@ def test_a_repo_whose_first_commit_is_under_way_is_not_passed_by(skim: bool) -> 
     subject.begin(1)
     first = repo.commit(create(f"{OURS}/a", {})).at(SEQ + 1).frame
     second, third, fourth, fifth = (post(repo, i).at(SEQ + 2 + i).frame for i in range(4))
-    assert sorted_by(subject, first, second, skim=skim) == [received(first), received(second)]
-    subject.settle(1)
-    assert sorted_by(subject, third, skim=skim) == [received(third)]  # the second is under way
+    items = sorted_by(subject, first, second, skim=skim)
+    assert items == [received(first, SEQ + 1), received(second, SEQ + 2)]
+    subject.settle(items[:1])
+    items += sorted_by(subject, third, skim=skim)  # the second is under way
+    assert items[2:] == [received(third, SEQ + 3)]
     tracked.add(DID.encode())
-    subject.settle(2)
-    assert sorted_by(subject, fourth, skim=skim) == [received(fourth)]
+    subject.settle(items[1:])
+    items = sorted_by(subject, fourth, skim=skim)
+    assert items == [received(fourth, SEQ + 4)]
     tracked.clear()
-    subject.settle(1)
+    subject.settle(items)
     (run,) = sorted_by(subject, fifth, skim=skim)
     assert isinstance(run, Passed)
 
@@ -186,7 +197,7 @@ ORDINARY = post(Repo()).at(SEQ).frame
 @either
 def test_what_is_cut_or_too_long_is_for_the_writer_to_refuse(skim: bool) -> None:
     for frame in (ORDINARY + b"\xa0", *(ORDINARY[:cut] for cut in range(1, len(ORDINARY), 7))):
-        assert sorted_by(screen(), frame, skim=skim) == [received(frame)]
+        assert handed_over(sorted_by(screen(), frame, skim=skim)) == [frame]
 
 
 @either
@@ -202,7 +213,7 @@ def test_what_is_cut_or_too_long_is_for_the_writer_to_refuse(skim: bool) -> None
     ],
 )
 def test_anything_but_a_message_of_a_repo_is_handed_over(message: Message, skim: bool) -> None:
-    assert sorted_by(screen(), message.frame, skim=skim) == [received(message.frame)]
+    assert handed_over(sorted_by(screen(), message.frame, skim=skim)) == [message.frame]
 
 
 def test_no_author_can_write_a_seq() -> None:

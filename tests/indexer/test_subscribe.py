@@ -13,7 +13,6 @@ from websockets.utils import accept_key
 
 from atdata.protocol.errors import BlockedAddress
 from indexer.frame_queue import FrameQueue, Item, Received
-from indexer.received import Passed, size_of
 from indexer.subscribe import Link, Patience, Receiver, Subscription, source_url
 from tests.indexer.network import Firehose, until
 from tests.indexer.repo_builder import account
@@ -170,7 +169,8 @@ def test_frames_come_byte_for_byte_with_their_time_and_connection() -> None:
             await until(lambda: subject.link is Link.CONNECTED, lambda: "connected")
             await net.send(account(DID), b"any bytes")
             await until(lambda: waiting.frames == 2, lambda: "both")
-            return await waiting.take(10, 0), [frame for _, frame in net.sent], net.url
+            taken = await waiting.take(10, 0)
+            return list(taken.items), [frame for _, frame in net.sent], net.url
 
     received, sent, url = asyncio.run(main())
     assert received == [Received(url, 1, frame, 7) for frame in sent]
@@ -184,10 +184,11 @@ def test_the_next_connection_waits_until_every_frame_is_settled() -> None:
             await until(lambda: waiting.frames == 2, lambda: "both")
             await subject.reconnect()
             await until(lambda: subject.link is Link.WAITING, lambda: "waiting")
-            subject.settle(1)
+            items = (await waiting.take(10, 0)).items
+            subject.settle(items[:1])
             await asyncio.sleep(0.2)
             early = len(net.seen)
-            subject.settle(1)
+            subject.settle(items[1:])
             await until(lambda: len(net.seen) == 2, lambda: "back")
             return early, len(net.seen)
 
@@ -328,7 +329,7 @@ def spoken(*chunks: bytes, answer: bytes = b"") -> tuple[list[bytes], bytes, int
         await until(lambda: subject.link is Link.WAITING, lambda: "the connection ended")
         task.cancel()
         server.close()
-        items = await waiting.take(100, 0)
+        items = (await waiting.take(100, 0)).items
         return (
             [i.frame for i in items if isinstance(i, Received)],
             bytes(heard),
@@ -424,69 +425,3 @@ def test_after_a_broken_protocol_the_library_reads_for_itself() -> None:
 
     asyncio.run(main())
     assert [way.__name__ for way in ways] == ["BulkConnection", "PlainConnection"]
-
-
-# --- the queue --------------------------------------------------------------------------------
-
-
-def frame(size: int, source: str = "a") -> Received:
-    return Received(source, 1, bytes(size), 0)
-
-
-def test_the_queue_gives_what_waits_in_order_up_to_a_limit() -> None:
-    async def main() -> list[list[int]]:
-        waiting = queue()
-        for size in (1, 2, 3):
-            await waiting.put(frame(size))
-        return [[size_of(item) for item in await waiting.take(limit, 0.01)] for limit in (2, 5, 5)]
-
-    assert asyncio.run(main()) == [[1, 2], [3], []]
-
-
-@pytest.mark.parametrize(("frames", "size"), [(2, 1), (100, 600_000)])
-def test_the_queue_makes_writers_wait_for_room(frames: int, size: int) -> None:
-    async def main() -> tuple[int, int, int]:
-        waiting = FrameQueue(max_frames=frames, max_bytes=1_000_000)
-        putting = [asyncio.create_task(waiting.put(frame(size))) for _ in range(3)]
-        await asyncio.sleep(0.02)
-        before = waiting.frames
-        await waiting.take(1, 0)
-        await asyncio.sleep(0.02)
-        after = waiting.frames
-        await waiting.take(10, 0)
-        await asyncio.wait(putting, timeout=1)
-        return before, after, waiting.bytes
-
-    before, after, held = asyncio.run(main())
-    limit = min(frames, 1_000_000 // size)
-    assert (before, after) == (limit, limit)
-    assert held in (0, size)
-
-
-def test_a_frame_larger_than_the_queue_still_passes() -> None:
-    async def main() -> int:
-        small = FrameQueue(max_frames=10, max_bytes=10)
-        await small.put(frame(100))
-        return len(await small.take(10, 0))
-
-    assert asyncio.run(main()) == 1
-
-
-def test_what_does_not_matter_does_not_wake_the_writer() -> None:
-    run = Passed("a", 1, 0, 5, 500, 9, None, 0)
-
-    async def main() -> list[list[Item]]:
-        waiting = FrameQueue(max_frames=8, max_bytes=1_000_000)
-        await waiting.put(run)
-        late = [await waiting.take(10, 0.01)]
-        task = asyncio.create_task(waiting.take(10, 60))
-        await waiting.put(run)
-        await asyncio.sleep(0.01)
-        assert not task.done()
-        await waiting.put(frame(1))
-        late.append(await task)
-        await waiting.put(run, run, run, run)
-        late.append(await waiting.take(10, 60))
-        return late
-
-    assert asyncio.run(main()) == [[run], [run, frame(1)], [run] * 4]

@@ -79,3 +79,19 @@ def test_never_at_or_above_anything_outstanding(arrivals: list[int], random: obj
         assert all(watermark.value < still for still in open_)
         highest = max(highest, seq)
     assert watermark.value == highest
+
+
+def test_what_waits_for_its_turn_holds_it_back() -> None:
+    mark = Watermark(10)
+    for seq in (15, 16):
+        mark.begin(seq)
+        mark.done(seq)
+    assert mark.value == 16
+    mark.hold(18)
+    mark.begin(30)
+    mark.done(30)
+    assert mark.value == 17
+    mark.hold(12)  # sent again, and done before: what was reached stays reached
+    assert mark.value == 17
+    mark.hold(None)
+    assert mark.value == 30
