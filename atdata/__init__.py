@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from atdata.sources import BlobSource as BlobSource
     from atdata.sources import LocalSource as LocalSource
     from atdata.sources import URLSource as URLSource
+    from atdata.streams import Stream as Stream
+    from atdata.tar import Limits as Limits
 
     __version__: str
 
@@ -36,9 +38,11 @@ _LAZY = {
     "BlobSource": "atdata.sources",
     "Dataset": "atdata.dataset",
     "DictSample": "atdata.samples",
+    "Limits": "atdata.tar",
     "LocalSource": "atdata.sources",
     "PackableSample": "atdata.samples",
     "SampleBatch": "atdata.samples",
+    "Stream": "atdata.streams",
     "URLSource": "atdata.sources",
     "configure": "atdata.settings",
     "load_dataset": "atdata.load",
@@ -54,9 +58,11 @@ __all__ = [
     "Dataset",
     "DictSample",
     "Lens",
+    "Limits",
     "LocalSource",
     "PackableSample",
     "SampleBatch",
+    "Stream",
     "URLSource",
     "configure",
     "lens",

@@ -18,8 +18,9 @@ from typing import Any, overload
 
 from atdata import api as search_api
 from atdata.api import find_lenses, get_dataset
-from atdata.atmosphere.entries import AtmosphereIndexEntry, read_as
-from atdata.dataset import Dataset
+from atdata.atmosphere.entries import read_as
+from atdata.atmosphere.index_entry import AtmosphereIndexEntry
+from atdata.dataset import Dataset, OnError
 from atdata.download import pull
 from atdata.find import find_dataset
 from atdata.lens_path import find_lens_path
@@ -69,7 +70,7 @@ class DatasetHit(DatasetView):
     @property
     def entry(self) -> AtmosphereIndexEntry:
         """The published entry: shard URLs, metadata, the whole record. Fetched anew each time."""
-        return find_dataset(self, api=self.api).entry
+        return AtmosphereIndexEntry.of(find_dataset(self, api=self.api).entry)
 
     @property
     def type(self) -> builtins.type:
@@ -77,10 +78,17 @@ class DatasetHit(DatasetView):
         return find_dataset(self, api=self.api).sample_type()
 
     def load(
-        self, sample_type: builtins.type | None = None, *, lens: Lenses | None = None
+        self,
+        sample_type: builtins.type | None = None,
+        *,
+        lens: Lenses | None = None,
+        on_error: OnError = "raise",
+        writable: bool = False,
     ) -> Dataset[Any]:
         """Its samples: see ``atdata.load_dataset``."""
-        return load_dataset(self, sample_type, lens=lens, api=self.api)
+        return load_dataset(
+            self, sample_type, lens=lens, api=self.api, on_error=on_error, writable=writable
+        )
 
     def pull(self, library: str | os.PathLike[str] | None = None) -> list[Path]:
         """Download it: see ``atdata.pull``."""

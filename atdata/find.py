@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from atdata import api as search_api
-from atdata.atmosphere.entries import AtmosphereIndexEntry, read_as, read_entry
+from atdata.atmosphere.entries import DatasetEntry, read_as, read_entry
 from atdata.atmosphere.repository import (
     StoredRecord,
     collections_of,
@@ -50,7 +50,7 @@ class FoundDataset:
     pds: str | None = None
     handle: str | None = None
     pulled: PulledDataset | None = None
-    entry: AtmosphereIndexEntry = field(init=False)
+    entry: DatasetEntry = field(init=False)
     schema: SchemaRecord = field(init=False)
 
     def __post_init__(self) -> None:
@@ -174,7 +174,7 @@ def _indexed_by_name(author: str, name: str, api: str | None) -> AtUri | None:
     return AtUri.parse(max(named, key=lambda view: (view.created_at, view.uri)).uri)
 
 
-def _public_entries(did: str) -> Iterator[AtmosphereIndexEntry]:
+def _public_entries(did: str) -> Iterator[DatasetEntry]:
     for collection in collections_of(Kind.DATASET):
         for stored in list_public(did, collection):
             with contextlib.suppress(InvalidRecord):

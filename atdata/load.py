@@ -6,15 +6,15 @@ from the network are fetched over https by the guarded client, and nothing else 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from atdata import api as search_api
-from atdata.atmosphere.entries import AtmosphereIndexEntry
+from atdata.atmosphere.entries import DatasetEntry
 from atdata.atmosphere.repository import resolve_repo
-from atdata.dataset import Dataset
+from atdata.dataset import Dataset, OnError
 from atdata.find import FoundDataset, HasUri, fetch_schema, find_dataset
 from atdata.index import DataSource
 from atdata.lens import Lens
@@ -37,6 +37,7 @@ from atdata.samples import DictSample
 from atdata.schema import fits, type_of
 from atdata.settings import settings
 from atdata.sources import BlobSource, URLSource
+from atdata.tar import Limits
 
 __all__ = ["HasUri", "check_type", "check_url", "find_dataset", "load_dataset", "open_source"]
 
@@ -53,15 +54,19 @@ def load_dataset(
     lens: Lenses | None = None,
     api: str | None = None,
     verify: bool = False,
+    on_error: OnError = "raise",
+    writable: bool = False,
+    limits: Limits | None = None,
 ) -> Dataset[Sample]:
     """The samples of a published dataset.
 
-    ``ref``: an AT URI, ``@handle/name`` (the newest of that name), or a search hit.
+    ``ref``: an AT URI, ``@handle/name`` (the newest of that name), a search hit, or an index entry.
     ``sample_type``: a ``packable`` class, or ``DictSample``; without one the type is decoded from
     the dataset's schema. If the class does not fit the schema, the lenses registered here
     (``@atdata.lens``) are followed to it, over several if need be.
     ``lens``: the lens to see the samples through: one of your own, or published ones that you trust
     (``atdata.trust``), in order. Their code is fetched and run here, and never otherwise.
+    ``on_error``, ``writable``, ``limits``: how samples are read; see ``atdata.Dataset``.
 
     A dataset that was pulled (``atdata.pull``) is read from the library, without the network, at
     the version that was pulled; a hit that is of another version is not. Its files are known by
@@ -75,19 +80,28 @@ def load_dataset(
     """
     found = find_dataset(ref, api=api, verify=verify)
     source = _source(found)
-    metadata = found.entry.metadata
+
+    def dataset(of: type) -> Dataset[Any]:
+        typed: Any = Dataset[of]  # type: ignore[valid-type]
+        made: Dataset[Any] = typed(
+            source,
+            metadata=found.entry.metadata,
+            limits=limits,
+            on_error=on_error,
+            writable=writable,
+        )
+        return made
+
     if lens is not None:
-        return _through(found, source, sample_type, lens)
+        return _through(found, dataset, sample_type, lens)
     if sample_type is None:
-        chosen: Any = found.sample_type()
-        return Dataset[chosen](source, metadata=metadata)
+        return dataset(found.sample_type())
     if reasons := _misfits(sample_type, found):
-        start: Any = local_start(found.schema, sample_type)
+        start = local_start(found.schema, sample_type)
         if start is None:
             raise TypeMismatch(_mismatch(sample_type, found, reasons, api))
-        base: Dataset[Any] = Dataset[start](source, metadata=metadata)
-        return base.as_type(sample_type)
-    return Dataset[sample_type](source, metadata=metadata)  # type: ignore[valid-type]
+        return dataset(start).as_type(sample_type)
+    return dataset(sample_type)
 
 
 # --- shards --------------------------------------------------------------------------------------
@@ -99,7 +113,7 @@ def _source(found: FoundDataset) -> DataSource:
     return open_source(found.entry, found.pds)
 
 
-def open_source(entry: AtmosphereIndexEntry, pds: str | None = None) -> DataSource:
+def open_source(entry: DatasetEntry, pds: str | None = None) -> DataSource:
     """A source of all the shards of an entry. ``pds`` is the origin that serves its blobs; without
     it the author's DID document says so.
 
@@ -184,18 +198,19 @@ def _shown(uri: str) -> str:
 
 
 def _through(
-    found: FoundDataset, source: DataSource, sample_type: type | None, lens: Lenses
+    found: FoundDataset,
+    dataset: Callable[[type], Dataset[Any]],
+    sample_type: type | None,
+    lens: Lenses,
 ) -> Dataset[Any]:
-    metadata = found.entry.metadata
     if isinstance(lens, Lens):
         check_type(lens.source_type, found)
-        own: Any = lens.source_type
-        view = Dataset[own](source, metadata=metadata).as_type(lens.view_type, lens)
+        view = dataset(lens.source_type).as_type(lens.view_type, lens)
         return view if sample_type in (None, lens.view_type) else view.as_type(sample_type)
     chain = [lens] if isinstance(lens, TrustedLens) else _trusted(lens)
-    start: Any = found.sample_type()
+    start = found.sample_type()
     made = _chain(chain, found.entry.schema_ref, start, sample_type)
-    return Dataset[start](source, metadata=metadata).as_type(made.view_type, made)
+    return dataset(start).as_type(made.view_type, made)
 
 
 def _trusted(given: object) -> list[TrustedLens]:

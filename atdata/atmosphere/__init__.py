@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from atdata.atmosphere.client import AtmosphereClient as AtmosphereClient
     from atdata.atmosphere.datasets import DatasetLoader as DatasetLoader
     from atdata.atmosphere.datasets import DatasetPublisher as DatasetPublisher
-    from atdata.atmosphere.entries import AtmosphereIndexEntry as AtmosphereIndexEntry
     from atdata.atmosphere.index import AtmosphereIndex as AtmosphereIndex
+    from atdata.atmosphere.index_entry import AtmosphereIndexEntry as AtmosphereIndexEntry
     from atdata.atmosphere.lenses import LensLoader as LensLoader
     from atdata.atmosphere.lenses import LensPublisher as LensPublisher
     from atdata.atmosphere.schemas import SchemaLoader as SchemaLoader
@@ -23,7 +23,7 @@ _LAZY = {
     "AtUri": "atdata.protocol.syntax",
     "AtmosphereClient": "atdata.atmosphere.client",
     "AtmosphereIndex": "atdata.atmosphere.index",
-    "AtmosphereIndexEntry": "atdata.atmosphere.entries",
+    "AtmosphereIndexEntry": "atdata.atmosphere.index_entry",
     "DatasetLoader": "atdata.atmosphere.datasets",
     "DatasetPublisher": "atdata.atmosphere.datasets",
     "LensLoader": "atdata.atmosphere.lenses",

@@ -14,13 +14,8 @@ from typing import Any, TypeVar
 
 from atdata.atmosphere.blobs import is_view
 from atdata.atmosphere.client import AtmosphereClient
-from atdata.atmosphere.entries import (
-    AtmosphereIndexEntry,
-    pack_metadata,
-    read_as,
-    read_entry,
-    unpack_metadata,
-)
+from atdata.atmosphere.entries import pack_metadata, read_as, read_entry, unpack_metadata
+from atdata.atmosphere.index_entry import AtmosphereIndexEntry
 from atdata.atmosphere.repository import RecordBody
 from atdata.atmosphere.schemas import SchemaPublisher, list_kind, now
 from atdata.atmosphere.uploads import SHARD_MIME, Shard, Uploaded, upload_all
@@ -176,7 +171,7 @@ class DatasetLoader:
 
     def entry(self, uri: str) -> AtmosphereIndexEntry:
         """A dataset as an index entry."""
-        return read_entry(self._client.get_record(uri))
+        return AtmosphereIndexEntry.of(read_entry(self._client.get_record(uri)))
 
     def get_storage_type(self, uri: str) -> StorageKind:
         """Where its shards are: ``external``, ``blobs`` or ``s3``."""

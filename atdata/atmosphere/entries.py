@@ -36,8 +36,9 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class AtmosphereIndexEntry:
-    """A dataset as published: ``record``, and where it is. Follows ``atdata.index.IndexEntry``."""
+class DatasetEntry:
+    """A dataset as published: ``record``, and where it is. Follows ``atdata.index.IndexEntry``.
+    ``metadata`` is the author's, decoded, or None."""
 
     uri: str
     cid: str
@@ -96,7 +97,7 @@ class AtmosphereIndexEntry:
         return self.record.created_at
 
 
-def read_entry(stored: StoredRecord) -> AtmosphereIndexEntry:
+def read_entry(stored: StoredRecord) -> DatasetEntry:
     """The entry in a repository's record. Raises ``InvalidRecord``."""
     record = read_as(DatasetRecord, stored)
     try:
@@ -104,7 +105,7 @@ def read_entry(stored: StoredRecord) -> AtmosphereIndexEntry:
     except InvalidRecord as error:
         log.warning("%s: %s", stored.uri, error)
         metadata = None
-    return AtmosphereIndexEntry(str(stored.uri), stored.cid, record, metadata)
+    return DatasetEntry(str(stored.uri), stored.cid, record, metadata)
 
 
 def read_as(kind: type[R], stored: StoredRecord) -> R:

@@ -20,7 +20,8 @@ from atdata.atmosphere.datasets import (
     given_urls,
     with_blobs,
 )
-from atdata.atmosphere.entries import AtmosphereIndexEntry, pack_metadata, read_entry
+from atdata.atmosphere.entries import pack_metadata, read_entry
+from atdata.atmosphere.index_entry import AtmosphereIndexEntry
 from atdata.atmosphere.repository import RecordBody
 from atdata.atmosphere.schemas import SchemaLoader, SchemaPublisher, list_kind, now
 from atdata.dataset import Dataset
@@ -145,7 +146,8 @@ class AtmosphereIndex:
     def list_datasets(self, repo: str | None = None) -> Iterator[AtmosphereIndexEntry]:
         """Every entry in a repository, lazily: the session's own, or that of the DID or handle
         ``repo``, read from its own PDS."""
-        return map(read_entry, list_kind(self.client, Kind.DATASET, repo))
+        stored = list_kind(self.client, Kind.DATASET, repo)
+        return map(AtmosphereIndexEntry.of, map(read_entry, stored))
 
 
 def _external(urls: Sequence[str]) -> ExternalStorage:

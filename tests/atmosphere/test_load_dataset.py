@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,12 +12,20 @@ import pytest
 from numpy.typing import NDArray
 
 import atdata
-from atdata.atmosphere import AtmosphereClient, DatasetPublisher, SchemaPublisher
+from atdata.atmosphere import (
+    AtmosphereClient,
+    AtmosphereIndex,
+    DatasetPublisher,
+    PDSBlobStore,
+    SchemaPublisher,
+)
 from atdata.protocol import views
 from atdata.protocol.cid import RAW, Cid
 from atdata.protocol.errors import (
     CidMismatch,
     InvalidRecord,
+    InvalidSample,
+    InvalidShard,
     InvalidSyntax,
     NotFound,
     TypeMismatch,
@@ -39,6 +48,10 @@ THEN = "2026-01-01T00:00:00Z"
 class Other:
     features: NDArray
     label: str
+
+
+def to_other(sample: Feature) -> Other:
+    return Other(sample.features, str(sample.label))
 
 
 @pytest.fixture
@@ -90,6 +103,67 @@ def test_a_dataset_without_its_schema_says_what_is_missing(author: AtmosphereCli
     uri = DatasetPublisher(author).publish_with_blobs([tar_of(SAMPLES)], gone, name="orphan")
     with pytest.raises(NotFound, match="sampleSchema/gone"):
         atdata.load_dataset(uri)
+
+
+# --- entries, and how they are read ------------------------------------------------------------
+
+
+def test_an_entry_that_was_listed_is_loaded(author: AtmosphereClient, uri: str) -> None:
+    (entry,) = (
+        e for e in AtmosphereIndex(AtmosphereClient()).list_datasets(author.did) if e.uri == uri
+    )
+    assert entry.type.__name__ == "Feature"
+    assert list(entry.load(Feature)) == SAMPLES
+    assert list(atdata.load_dataset(entry, Feature)) == SAMPLES
+    assert [sample.label for sample in entry.load()] == [sample.label for sample in SAMPLES]
+
+
+def test_an_entry_that_was_just_inserted_is_loaded_and_pulled(
+    author: AtmosphereClient, tmp_path: Path
+) -> None:
+    (tmp_path / "a.tar").write_bytes(tar_of(SAMPLES))
+    index = AtmosphereIndex(author, data_store=PDSBlobStore(author))
+    entry = index.insert_dataset(atdata.Dataset[Feature](tmp_path / "a.tar"), name="inserted")
+    assert list(entry.load(Feature)) == SAMPLES
+    (pulled,) = entry.pull(tmp_path / "library")
+    assert list(atdata.Dataset[Feature](pulled)) == SAMPLES
+    assert index.get_dataset(entry.uri) == entry
+
+
+def broken(author: AtmosphereClient) -> str:
+    """A dataset of which one sample of two is none."""
+    shard = tar_of(SAMPLES[:1]).rstrip(b"\0")
+    shard += b"\0" * (-len(shard) % 512)
+    worse = tar_of(SAMPLES[:1], 1)
+    at = worse.index(SAMPLES[0].packed)
+    schema = SchemaPublisher(author).publish(Feature)
+    data = shard + worse[:at] + b"\xc1" + worse[at + 1 :]
+    return DatasetPublisher(author).publish_with_blobs([data], schema, name="broken")
+
+
+@pytest.mark.parametrize("sample_type", [Feature, None, atdata.DictSample])
+def test_how_samples_are_read_can_be_said(
+    author: AtmosphereClient, sample_type: type | None
+) -> None:
+    uri = broken(author)
+    with pytest.raises(InvalidSample):
+        list(atdata.load_dataset(uri, sample_type))
+    dataset = atdata.load_dataset(uri, sample_type, on_error="skip", writable=True)
+    (sample,) = dataset
+    assert dataset.skipped.counts == {"sample": 1}
+    sample.features[0] = 1.0
+    with pytest.raises(InvalidShard):
+        list(atdata.load_dataset(uri, sample_type, limits=atdata.Limits(member_bytes=10)))
+
+
+def test_what_is_seen_through_a_lens_is_read_as_was_said(author: AtmosphereClient) -> None:
+    entry = AtmosphereIndex(author).get_dataset(broken(author))
+    lens = atdata.Lens(to_other, source_type=Feature, view_type=Other)
+    dataset = entry.load(lens=lens, on_error="skip", writable=True)
+    (sample,) = dataset
+    assert sample.label == "0"
+    assert dataset.skipped.total == 1
+    sample.features[0] = 1.0
 
 
 # --- by way of an index -----------------------------------------------------------------------
@@ -182,6 +256,8 @@ def test_a_hit_is_loaded_with_what_the_index_knows(index: Index) -> None:
     assert list(atdata.load_dataset(hit, Feature)) == SAMPLES
     assert list(atdata.load_dataset(hit.uri, Feature)) == SAMPLES
     assert [sample.label for sample in hit.load()] == [sample.label for sample in SAMPLES]
+    assert next(iter(hit.load(writable=True))).features.flags.writeable
+    assert list(hit.entry.load(Feature)) == SAMPLES
 
 
 def test_a_mismatch_names_the_lenses_that_the_index_knows(index: Index) -> None:
