@@ -59,6 +59,7 @@ class SourceRow:
     event_time: int | None
     seen_at: int | None
     gaps: str
+    halted_because: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ _COLUMNS = {
     "lens_verifications": "doc:i lens_uri lens_doc:i lens_commit verification_method",
     "repos": "repo:i did handle handle_verified:b pds active:b status account_seq rev data_cid"
     " sync_state sync_error",
-    "sources": "source:i url cursor:i event_time:t seen_at:t gaps",
+    "sources": "source:i url cursor:i event_time:t seen_at:t gaps halted_because",
     "meta": "key value",
     "changes": "seq:i doc:i action",
     "drops": "reason count:i",
@@ -186,4 +187,5 @@ def source_row(position: Position) -> SourceRow:
         event_time=position.event_time,
         seen_at=position.seen_at,
         gaps=json.dumps([asdict(gap) for gap in position.gaps]),
+        halted_because=position.halted_because,
     )

@@ -85,13 +85,15 @@ class Gap:
 @dataclass(frozen=True, slots=True)
 class Position:
     """How far a source is consumed. ``event_time`` (of the event at ``cursor``) and ``seen_at`` are
-    microseconds since 1970; None where no event said. ``gaps`` are the newest, oldest first."""
+    microseconds since 1970; None where no event said. ``gaps`` are the newest, oldest first.
+    ``halted_because`` is why it is not followed any more, None while it is."""
 
     url: str
     cursor: int
     event_time: int | None = None
     seen_at: int | None = None
     gaps: tuple[Gap, ...] = ()
+    halted_because: str | None = None
 
 
 class Batch:

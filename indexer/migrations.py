@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import duckdb
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _STEPS: dict[int, tuple[str, ...]] = {
     2: ("ALTER TABLE repos ADD COLUMN IF NOT EXISTS sync_error VARCHAR",),
+    3: ("ALTER TABLE sources ADD COLUMN IF NOT EXISTS halted_because VARCHAR",),
 }
 """Version → the statements that lead to it from the one before."""
 

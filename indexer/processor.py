@@ -11,14 +11,14 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import structlog
 
 from atdata.protocol.namespaces import kind_of
 from indexer import events, frames
-from indexer.batch import Batch, Position
+from indexer.batch import DETAIL_CHARS, Batch, Position
 from indexer.decide import Origin, Profile, Proof, on_account, on_commit, on_identity, on_sync
 from indexer.drops import Drop, DropReason, InvalidEvent
 from indexer.gaps import healed, outdated, with_gap
@@ -177,6 +177,7 @@ class Processor:
     def _stream(self, url: str) -> Stream:
         if url not in self._streams:
             position = self._store.position(url) or Position(url, 0)
+            position = replace(position, halted_because=None)  # it is tried again
             self._streams[url] = Stream(url, Watermark(position.cursor), position)
         return self._streams[url]
 
@@ -349,6 +350,8 @@ class Processor:
         batch.drop(drop, item.at, keep=True)
         if event.error == "FutureCursor":
             outcome.halt[item.source] = detail
+            stream = self._stream(item.source)
+            stream.last = replace(stream.last, halted_because=detail[:DETAIL_CHARS])
         elif event.error == "ConsumerTooSlow":
             outcome.slow_down.add(item.source)
 

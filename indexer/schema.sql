@@ -1,4 +1,4 @@
--- The only DDL of the index (schema version 2; older files: migrations.py). Run at open in its own transaction, followed by
+-- The only DDL of the index (schema version 3; older files: migrations.py). Run at open in its own transaction, followed by
 -- CHECKPOINT, before any row is written. No secondary indexes (docs/invariants.md).
 --
 -- Keys: `doc` and `repo` are the first 63 bits of SHA-256 over the AT URI or the DID. So a key is
@@ -10,7 +10,7 @@
 
 CREATE TABLE IF NOT EXISTS meta (
     key   VARCHAR PRIMARY KEY,
-    value VARCHAR NOT NULL                -- schema_version, sweep, enumerated <url>
+    value VARCHAR NOT NULL                -- schema_version, file_id, sweep, listed <url>, snapshot, restored
 );
 
 CREATE TABLE IF NOT EXISTS sources (
@@ -19,7 +19,8 @@ CREATE TABLE IF NOT EXISTS sources (
     cursor     BIGINT NOT NULL,           -- every event at or below it is durable or quarantined
     event_time TIMESTAMPTZ,               -- `time` of the event at the cursor
     seen_at    TIMESTAMPTZ,               -- when this index received it
-    gaps       JSON NOT NULL DEFAULT '[]' -- what it could not replay, and whether that is healed
+    gaps       JSON NOT NULL DEFAULT '[]', -- what it could not replay, and whether that is healed
+    halted_because VARCHAR                -- why it is not followed any more; NULL while it is
 );
 
 CREATE TABLE IF NOT EXISTS repos (

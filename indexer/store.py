@@ -310,8 +310,9 @@ class Store:
 
     def _load_positions(self) -> Iterator[Position]:
         rows = self._fetch(
-            "SELECT url, cursor, epoch_us(event_time), epoch_us(seen_at), gaps FROM sources"
+            "SELECT url, cursor, epoch_us(event_time), epoch_us(seen_at), gaps, halted_because "
+            "FROM sources"
         )
-        for url, cursor, event_time, seen_at, gaps in rows:
+        for url, cursor, event_time, seen_at, gaps, halted_because in rows:
             found = tuple(Gap(**gap) for gap in json.loads(gaps))
-            yield Position(url, cursor, event_time, seen_at, found)
+            yield Position(url, cursor, event_time, seen_at, found, halted_because)

@@ -11,19 +11,20 @@ from atdata.protocol.errors import StoreError
 from indexer.batch import Position, RepoState, SyncState
 from indexer.database import open_database
 from indexer.migrations import SCHEMA_VERSION
+from indexer.snapshots import check, folder_of, opened, paths
 from indexer.store import Store
 
 SCHEMAS = Path(__file__).parent / "schemas"
 DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
 
 
-@pytest.fixture
-def version_1(tmp_path: Path) -> Path:
-    """A closed file as the first release wrote it, with a repo, a source and a drop."""
-    path = tmp_path / "index.duckdb"
+@pytest.fixture(params=[1, 2])
+def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A closed file as an earlier release wrote it, with a repo, a source and a drop."""
+    path, version = tmp_path / "index.duckdb", request.param
     with duckdb.connect(str(path)) as connection:
-        connection.execute((SCHEMAS / "v1.sql").read_text(encoding="utf-8"))
-        connection.execute("INSERT INTO meta VALUES ('schema_version', '1')")
+        connection.execute((SCHEMAS / f"v{version}.sql").read_text(encoding="utf-8"))
+        connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", [str(version)])
         connection.execute(
             "INSERT INTO repos (repo, did, handle, rev, data_cid, sync_state)"
             " VALUES (7, ?, 'alice.test', 'rev', 'cid', 'desynchronized')",
@@ -34,14 +35,23 @@ def version_1(tmp_path: Path) -> Path:
     return path
 
 
+def version_of(path: Path) -> int:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        query = "SELECT value FROM meta WHERE key = 'schema_version'"
+        ((value,),) = connection.execute(query).fetchall()
+    return int(value)
+
+
 def columns(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, ...]]:
     """In any order: a migrated table has its new columns last."""
     query = "SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns()"
     return sorted(connection.execute(query).fetchall())
 
 
-def test_a_file_of_version_1_is_brought_forward_with_all_that_it_holds(version_1: Path) -> None:
-    with open_database(version_1) as connection, open_database(":memory:") as new:
+def test_an_older_file_is_brought_forward_with_all_that_it_holds(
+    older: Path,
+) -> None:
+    with open_database(older) as connection, open_database(":memory:") as new:
         assert columns(connection) == columns(new)
         store = Store(connection)
     desynchronized = SyncState.DESYNCHRONIZED
@@ -51,22 +61,43 @@ def test_a_file_of_version_1_is_brought_forward_with_all_that_it_holds(version_1
     assert store.drops == {"bad_signature": 3}
 
 
-def test_it_is_brought_forward_once_and_stays_readable(version_1: Path) -> None:
+def test_it_is_brought_forward_once_and_stays_readable(older: Path) -> None:
     for read_only in (False, True, False):
-        with open_database(version_1, read_only=read_only) as connection:
+        with open_database(older, read_only=read_only) as connection:
             query = "SELECT value FROM meta WHERE key = 'schema_version'"
             assert connection.execute(query).fetchall() == [(str(SCHEMA_VERSION),)]
 
 
-def test_a_migration_that_was_cut_off_is_done_again(version_1: Path) -> None:
+def test_a_migration_that_was_cut_off_is_done_again(older: Path) -> None:
     """The process ended between the new column and the new version."""
-    open_database(version_1).close()
-    with duckdb.connect(str(version_1)) as connection:
-        connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
-    with open_database(version_1) as connection:
+    before = version_of(older)
+    open_database(older).close()
+    with duckdb.connect(str(older)) as connection:
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", [str(before)])
+    with open_database(older) as connection:
         assert Store(connection).repo_count == 1
 
 
-def test_an_old_file_that_may_only_be_read_says_what_to_do(version_1: Path) -> None:
+def test_an_old_file_that_may_only_be_read_says_what_to_do(older: Path) -> None:
     with pytest.raises(StoreError, match="open it once for writing"):
-        open_database(version_1, read_only=True)
+        open_database(older, read_only=True)
+
+
+def test_before_a_migration_a_snapshot_is_taken_of_what_was_there(older: Path) -> None:
+    before = version_of(older)
+    open_database(older).close()
+    (kept,) = paths(folder_of(older))
+    found = opened(kept)
+    check(found)
+    assert found.manifest.schema_version == before
+    assert found.manifest.cursors == {"wss://x": 42}
+    open_database(older).close()
+    assert paths(folder_of(older)) == [kept], "once"
+
+
+def test_without_that_snapshot_nothing_is_changed(older: Path) -> None:
+    before = version_of(older)
+    folder_of(older).write_text("in the way")
+    with pytest.raises(StoreError, match="without a snapshot"):
+        open_database(older)
+    assert version_of(older) == before

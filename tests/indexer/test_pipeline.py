@@ -599,6 +599,25 @@ def test_a_cursor_in_the_future_stops_that_source_alone(db: Path) -> None:
     assert names(db) == ["cats", "dogs"]
 
 
+def test_that_a_source_is_halted_is_stored_until_it_is_tried_again(db: Path) -> None:
+    async def main() -> None:
+        async with Firehose() as net:
+            await net.send(first_commit(new_repo(net), "cats"), error_frame("FutureCursor"))
+            async with running(net, db) as indexer:
+                await until(
+                    lambda: indexer.status().sources[0].halted_because is not None, lambda: "halted"
+                )
+            query = "SELECT cursor, halted_because FROM sources"
+            assert rows(db, query) == [(1, "FutureCursor: because")]
+            net.sent.pop()
+            async with running(net, db) as indexer:
+                await until(lambda: len(net.seen) == 2, lambda: "tried again")
+                await asyncio.sleep(0.1)
+            assert rows(db, query) == [(1, None)]
+
+    asyncio.run(main())
+
+
 def test_a_source_that_finds_us_too_slow_is_given_time_and_resumed(db: Path) -> None:
     async def main() -> list[int | None]:
         async with Firehose() as net:
