@@ -7,7 +7,11 @@ BIN   := $(VENV)/bin
 PORT  ?= 8000
 RELAY ?=
 
-.PHONY: help run test lint unit faults bench devnet demo lock clean
+FUZZ_SECONDS ?= 600
+SOAK_KILLS   ?= 1000
+SOAK_FRAMES  ?= 1000000
+
+.PHONY: help run test lint unit faults fuzz soak bench devnet demo lock clean
 
 help: ## What there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -45,6 +49,12 @@ unit: $(VENV)/.dev ## The tests alone
 
 faults: $(VENV)/.dev ## The faults that the indexer survives, one line each
 	$(BIN)/python -m tests.faults.table
+
+fuzz: $(VENV)/.dev ## Coverage-guided fuzzing of a frame's path, for FUZZ_SECONDS
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --corpus .run/fuzz
+
+soak: $(VENV)/.dev ## SOAK_KILLS kills at random points, and SOAK_FRAMES malformed frames
+	$(BIN)/python -m tests.soak --kills $(SOAK_KILLS) --frames $(SOAK_FRAMES)
 
 bench: $(VENV)/.dev ## What reading shards and following a firehose cost, as ratios of one run
 	$(BIN)/python -m tests.bench.library
