@@ -26,6 +26,7 @@ from indexer.config import IndexerConfig
 from indexer.database import open_database
 from indexer.live import live_line
 from indexer.logs import configure_logging
+from indexer.machine import cores
 from indexer.pipeline import Indexer
 from indexer.recordings import Recording, ReplayServer, record
 from indexer.recovery import open_or_restore
@@ -121,7 +122,7 @@ def _command(options: argparse.Namespace) -> None:
                 start_http_server(options.metrics_port, "127.0.0.1", registry)
             given = {"sources": options.source, "db": options.db, "plc": options.plc}
             given["dev"] = options.dev or None
-            config = IndexerConfig(**{k: v for k, v in given.items() if v is not None})
+            config = IndexerConfig(**{k: v for k, v in given.items() if v is not None}).on(cores())
             follow(config, registry, options.restarted)
         case "record":
             sources = dict(pair.split("=", 1) for pair in options.source)

@@ -18,10 +18,10 @@ from atdata.protocol.errors import NotFound, quote
 from atdata.protocol.namespaces import kind_of
 from atdata.protocol.syntax import Did
 from indexer.batch import RepoState, SyncState
-from indexer.clock import microseconds
 from indexer.config import IndexerConfig
 from indexer.database import open_database
 from indexer.drops import DropReason
+from indexer.machine import microseconds
 from indexer.metrics import Metrics
 from indexer.processor import Processor
 from indexer.proofs import Prover

@@ -7,7 +7,7 @@ indexer reads the environment later. Every limit of invariant 8 that can sensibl
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -58,8 +58,9 @@ class IndexerConfig(BaseSettings):
     """Frames of a repo that floods wait in a file of at most this size, beside the database; then
     its source is not read."""
 
-    isolate: bool = False
-    """Receive and screen in a process of its own, so that catching up slows nothing else."""
+    isolate: bool | None = None
+    """Receive and screen in a process of its own, so that catching up slows nothing else. None: the
+    commands do where there is a second core."""
 
     flush_seconds: Seconds = 1.0
     """The cursor is written at least this often while only noise passes."""
@@ -128,6 +129,11 @@ class IndexerConfig(BaseSettings):
 
     snapshots: Positive = 3
     """So many are kept, the newest."""
+
+    def on(self, cores: int) -> Self:
+        """With what is left to the machine decided."""
+        isolate = cores > 1 if self.isolate is None else self.isolate
+        return self.model_copy(update={"isolate": isolate})
 
     @property
     def intake(self) -> IntakeSettings:

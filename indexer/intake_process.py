@@ -12,9 +12,9 @@ import socket
 import sys
 
 from indexer import intake_wire as wire
-from indexer.clock import microseconds
 from indexer.intake import LocalIntake
 from indexer.logs import configure_logging
+from indexer.machine import microseconds
 from indexer.tracked import Tracked
 
 

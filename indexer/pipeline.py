@@ -19,12 +19,12 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from atdata.network.identity import Resolver
-from indexer.clock import microseconds
 from indexer.config import IndexerConfig
 from indexer.intake import Intake, LocalIntake, Orders, SourceLink
 from indexer.isolated import IsolatedIntake
 from indexer.keeper import Keeper
 from indexer.listing import Lister
+from indexer.machine import microseconds
 from indexer.metrics import Metrics
 from indexer.parked import Parked
 from indexer.processor import Outcome, Processor

@@ -37,9 +37,9 @@ from atdata.protocol.errors import (
 from atdata.protocol.namespaces import Kind, kind_of
 from atdata.protocol.records import BlobStorage, DatasetRecord
 from indexer import events, frames
-from indexer.clock import microseconds
 from indexer.drops import InvalidEvent
 from indexer.frame_queue import FrameQueue, Received
+from indexer.machine import microseconds
 from indexer.recording_files import (
     BLOBS,
     HANDLES,

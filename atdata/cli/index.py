@@ -41,9 +41,10 @@ def run(
         from indexer.__main__ import follow
         from indexer.config import IndexerConfig
         from indexer.logs import configure_logging
+        from indexer.machine import cores
     configure_logging()
     config = IndexerConfig(sources=tuple(source), db=db, plc=plc, dev=dev)
-    follow(config, restarted=restarted)
+    follow(config.on(cores()), restarted=restarted)
 
 
 @app.command()

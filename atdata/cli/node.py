@@ -82,6 +82,7 @@ def serve(
     with needs_servers():
         from indexer.config import IndexerConfig
         from indexer.logs import configure_logging
+        from indexer.machine import cores
         from search_api.config import SearchConfig
     configure_logging()
     listening = _listen(host, port)
@@ -91,7 +92,7 @@ def serve(
         source, plc, dev = [*(source or []), *replay.sources.values()], replay.origin, True
     db.parent.mkdir(parents=True, exist_ok=True)
     _run(
-        IndexerConfig(sources=tuple(source or ()), db=db, plc=plc, dev=dev),
+        IndexerConfig(sources=tuple(source or ()), db=db, plc=plc, dev=dev).on(cores()),
         SearchConfig(db=db, host=host, port=port, dev=dev),
         listening,
         replay,

@@ -7,6 +7,7 @@ connects later gets what is above the cursor.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -139,7 +140,8 @@ class Firehose:
             frame = message if isinstance(message, bytes) else message.at(int(seq)).frame
             self.sent.append((seq, frame))
             for client in list(self._clients):
-                await client.send(frame)
+                with contextlib.suppress(ConnectionClosed):  # it will come again
+                    await client.send(frame)
             if self.drops_clients:
                 await self._lose_everybody()
 
@@ -160,7 +162,10 @@ class Firehose:
         cursor = int(query["cursor"][0]) if "cursor" in query else None
         self.seen.append(cursor)
         try:
-            for seq, frame in list(self.sent):
+            done = 0
+            while done < len(self.sent):  # which may grow meanwhile
+                seq, frame = self.sent[done]
+                done += 1
                 if cursor is not None and seq > cursor:
                     await client.send(frame)
             self._clients.add(client)
