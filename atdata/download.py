@@ -29,13 +29,13 @@ from rich.progress import (
 )
 
 from atdata.atmosphere.repository import blob_url, pds_of
+from atdata.buckets import bucket_urls
 from atdata.find import FoundDataset, HasUri, find_published
 from atdata.library import MANIFEST, Library, PulledDataset, PulledShard, read_pulled
 from atdata.load import check_url
 from atdata.protocol.cid import Cid
 from atdata.protocol.errors import (
     FetchFailed,
-    InvalidRecord,
     NetworkError,
     NotConfigured,
     NotFound,
@@ -149,10 +149,12 @@ def _shards(found: FoundDataset) -> list[Shard]:
                 checksum = shard.checksum if urls == [shard.url] else None
                 made += [Shard(url, url, _file_of(url), checksum=checksum) for url in urls]
             return made
-        case S3Storage():
-            raise InvalidRecord(
-                "/storage", f"{found.entry.uri}: buckets (storageS3) can't be pulled"
-            )
+        case S3Storage(shards=keys) as bucket:
+            urls = bucket_urls(bucket)
+            for url in urls:
+                check_url(url)
+            pairs = zip(urls, keys, strict=True)
+            return [Shard(url, url, _file_of(url), checksum=key.checksum) for url, key in pairs]
 
 
 def _file_of(url: str) -> str:

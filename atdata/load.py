@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from atdata import api as search_api
 from atdata.atmosphere.entries import DatasetEntry
 from atdata.atmosphere.repository import resolve_repo
+from atdata.buckets import bucket_urls
 from atdata.dataset import Dataset, OnError
 from atdata.find import FoundDataset, HasUri, fetch_schema, find_dataset
 from atdata.index import DataSource
@@ -22,7 +23,6 @@ from atdata.lens_code import TrustedLens, code_lens, how_to_trust
 from atdata.lens_path import find_lens_path, local_start
 from atdata.protocol.errors import (
     BlockedAddress,
-    InvalidRecord,
     NetworkError,
     ProtocolError,
     TypeMismatch,
@@ -30,7 +30,13 @@ from atdata.protocol.errors import (
     XrpcError,
     quote,
 )
-from atdata.protocol.records import BlobStorage, ExternalStorage, S3Storage
+from atdata.protocol.records import (
+    BlobStorage,
+    ExternalShard,
+    ExternalStorage,
+    S3Shard,
+    S3Storage,
+)
 from atdata.protocol.syntax import AtUri
 from atdata.protocol.views import LensView
 from atdata.samples import DictSample
@@ -117,17 +123,23 @@ def open_source(entry: DatasetEntry, pds: str | None = None) -> DataSource:
     """A source of all the shards of an entry. ``pds`` is the origin that serves its blobs; without
     it the author's DID document says so.
 
-    Raises ``BlockedAddress`` for a shard URL that a record from the network must not name.
+    Raises ``BlockedAddress`` for a shard URL that a record from the network must not name, and
+    ``InvalidRecord`` for a bucket that has no address.
     """
     match entry.record.storage:
         case BlobStorage():
             return BlobSource.from_uris(entry.data_urls, pds_endpoint=pds)
-        case ExternalStorage():
-            for url in entry.data_urls:
-                check_url(url)
-            return URLSource(entry.data_urls)
-        case S3Storage():
-            raise InvalidRecord("/storage", f"{entry.uri}: buckets (storageS3) can't be read yet")
+        case ExternalStorage(shards=shards):
+            return _addresses(entry.data_urls, shards)
+        case S3Storage(shards=keys) as bucket:
+            return _addresses(bucket_urls(bucket), keys)
+
+
+def _addresses(urls: Sequence[str], shards: Sequence[ExternalShard | S3Shard]) -> URLSource:
+    for url in urls:
+        check_url(url)
+    pairs = zip(urls, shards, strict=True)
+    return URLSource(urls, checksums={u: s.checksum for u, s in pairs if s.checksum is not None})
 
 
 def check_url(url: str) -> None:

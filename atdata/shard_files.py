@@ -15,8 +15,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
+from atdata.checksums import Hash, algorithm_of, new_hash, wrong_digest
 from atdata.library import file_cid, raw_cid
 from atdata.network.body import Body
 from atdata.network.http import HttpClient
@@ -27,7 +28,6 @@ from atdata.protocol.errors import (
     FetchFailed,
     FetchTimeout,
     InvalidShard,
-    quote,
 )
 from atdata.protocol.records import Checksum
 
@@ -35,7 +35,6 @@ PIECE = 1 << 20
 MAX_SHARD_BYTES = 1 << 40
 ATTEMPTS = 4  # in a row that bring nothing new
 FIRST_DELAY = 0.25  # seconds; doubled each time
-ALGORITHMS = frozenset({"md5", "sha1", "sha224", "sha256", "sha384", "sha512"})
 TRY_AGAIN = frozenset({None, 408, 429, 500, 502, 503, 504})
 RANGE_NOT_SATISFIABLE = 416
 
@@ -44,12 +43,6 @@ log = logging.getLogger(__name__)
 
 class Stopped(AtdataError):
     """Another shard of the same pull has failed, or the caller has had enough."""
-
-
-class _Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-    def digest(self) -> bytes: ...
-    def hexdigest(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +60,7 @@ class Shard:
     @property
     def proves_itself(self) -> bool:
         """Whether wrong bytes would be noticed."""
-        return self.cid is not None or _algorithm(self.checksum) is not None
+        return self.cid is not None or algorithm_of(self.checksum) is not None
 
 
 class ShardFile:
@@ -106,7 +99,7 @@ class ShardFile:
         return self._download()
 
     def _is_right(self, path: Path) -> bool:
-        algorithm = _algorithm(self._shard.checksum)
+        algorithm = algorithm_of(self._shard.checksum)
         if algorithm is None or self._shard.checksum is None:
             return True
         with path.open("rb") as file:
@@ -223,16 +216,16 @@ class _Checks:
 
     def __init__(self, shard: Shard) -> None:
         self._shard = shard
-        self._algorithm = _algorithm(shard.checksum)
+        self._algorithm = algorithm_of(shard.checksum)
         self.start()
 
     def start(self) -> None:
         """Forget all bytes."""
         self.size = 0
-        self._sha256: _Hash = hashlib.sha256()
-        self._other: _Hash | None = None
+        self._sha256: Hash = hashlib.sha256()
+        self._other: Hash | None = None
         if self._algorithm not in (None, "sha256"):
-            self._other = hashlib.new(str(self._algorithm), usedforsecurity=False)
+            self._other = new_hash(str(self._algorithm))
 
     def update(self, piece: bytes) -> None:
         """The next bytes."""
@@ -268,17 +261,8 @@ class _Checks:
         if shard.cid is not None and self.cid != shard.cid:
             return CidMismatch(str(shard.cid), str(self.cid), shard.url)
         if checksum is not None and self._algorithm is not None:
-            found = (self._other or self._sha256).hexdigest()
-            if found != checksum.digest.lower():
-                said = f"{self._algorithm} is {found}, the record says {quote(checksum.digest)}"
-                return InvalidShard(shard.url, said)
+            return wrong_digest(shard.url, checksum, (self._other or self._sha256).hexdigest())
         return None
-
-
-def _algorithm(checksum: Checksum | None) -> str | None:
-    """The checksum's algorithm in Python's spelling; None where it cannot be computed."""
-    name = "" if checksum is None else checksum.algorithm.lower().replace("-", "")
-    return name if name in ALGORITHMS else None
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -16,7 +16,8 @@ from itertools import product
 from pathlib import Path
 from typing import IO, Any, Self
 
-from atdata.blob_fetch import Spool, fetch_blob
+from atdata.blob_fetch import fetch_blob
+from atdata.checksums import algorithm_of, new_hash, wrong_digest
 from atdata.index import DataSource
 from atdata.protocol.cid import Cid
 from atdata.protocol.errors import (
@@ -28,8 +29,10 @@ from atdata.protocol.errors import (
     NotFound,
     quote,
 )
+from atdata.protocol.records import Checksum
 from atdata.protocol.syntax import BlobUri, Did
 from atdata.settings import Settled, settings
+from atdata.spool import Spool
 from atdata.url_stream import UrlStream
 
 MAX_SHARDS = 200_000  # of one dataset
@@ -155,25 +158,45 @@ class LocalSource(_Source):
 
 
 class URLSource(_Source):
-    """Tars at http(s) addresses, by URL or brace pattern, fetched by the guarded client."""
+    """Tars at http(s) addresses, by URL or brace pattern, fetched by the guarded client.
 
-    def __init__(self, urls: str | Sequence[str]) -> None:
+    ``checksums`` are those of shards, by URL. A shard that has one which can be computed (MD5,
+    SHA-1, SHA-2) is downloaded whole, into a temporary file, and seen only if it is right; any
+    other is seen as it arrives.
+    """
+
+    def __init__(
+        self, urls: str | Sequence[str], *, checksums: Mapping[str, Checksum] | None = None
+    ) -> None:
         self.given: tuple[str, ...] = (urls,) if isinstance(urls, str) else tuple(urls)
         for url in self.given:
             if _scheme(url) not in {"http", "https"}:
                 raise BlockedAddress(f"{quote(url)}: shards are fetched over http(s) only")
         self._urls = expand_all(self.given)
+        self._checksums, self._spool = dict(checksums or {}), Spool()
 
     def list_shards(self) -> list[str]:
         """The URLs, patterns expanded."""
         return list(self._urls)
 
     def open_shard(self, shard_id: str) -> IO[bytes]:
-        """The body as it arrives, over as many connections as it takes (``UrlStream``).
+        """The body, over as many connections as it takes (``UrlStream``).
 
-        Raises ``NetworkError`` here and while it is read.
+        Raises ``NetworkError`` here and while it is read, ``InvalidShard`` for another checksum.
         """
-        return io.BufferedReader(UrlStream(shard_id, settings().http), PIECE)
+        checksum = self._checksums.get(shard_id)
+        algorithm = algorithm_of(checksum)
+        stream = UrlStream(shard_id, settings().http)
+        if checksum is None or algorithm is None:
+            return io.BufferedReader(stream, PIECE)
+        seen = new_hash(algorithm)
+
+        def check() -> None:
+            if wrong := wrong_digest(shard_id, checksum, seen.hexdigest()):
+                raise wrong
+
+        with stream:
+            return self._spool.hold(stream, seen, check)
 
     def __repr__(self) -> str:
         return f"URLSource({', '.join(map(repr, self.given[:3]))})"

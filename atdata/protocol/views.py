@@ -235,13 +235,17 @@ class LicensePage:
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
     """One firehose. ``last_seen_at`` is when something was last received; ``lag_seconds`` how old
-    the last event was then: a source that fell silent shows in the former alone."""
+    the last event was then: a source that fell silent shows in the former alone.
+    ``unhealed_gaps`` are those since which not everything was compared."""
 
     url: str
     cursor: int
     last_event_at: str | None = None
     last_seen_at: str | None = None
     lag_seconds: int | None = None
+    halted_because: str | None = None
+    gaps: int | None = None
+    unhealed_gaps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,9 +268,28 @@ class DropCount:
 
 
 @dataclass(frozen=True, slots=True)
+class SweepStatus:
+    """The last comparison of everything that the sources list; all counts are of repos."""
+
+    finished_at: str
+    checked: int
+    healed: int
+    unreachable: int
+    period_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restoration:
+    """The file was replaced: by a snapshot, or, where ``snapshot_at`` is None, by an empty one."""
+
+    at: str
+    snapshot_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class IndexStatus:
     """``changes`` is the last change seq of the database, ``text_changes`` that of the text
-    index."""
+    index; ``failing_repos`` are those of the ``unsynced_repos`` that could not be fetched."""
 
     sources: tuple[SourceStatus, ...]
     counts: Counts
@@ -274,6 +297,11 @@ class IndexStatus:
     quarantined: int
     changes: int
     text_changes: int
+    unsynced_repos: int | None = None
+    failing_repos: int | None = None
+    sweep: SweepStatus | None = None
+    snapshot_at: str | None = None
+    restored: Restoration | None = None
 
 
 # --- codec ------------------------------------------------------------------------------------

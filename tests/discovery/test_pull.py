@@ -340,10 +340,36 @@ def test_what_a_record_must_not_name_is_not_fetched(host: Host, library: Path) -
     for url in ("file:///etc/passwd", "pipe:cat /etc/passwd", "ftp://example.com/a.tar"):
         with pytest.raises(BlockedAddress):
             atdata.pull(external(host, ExternalShard(url)))
-    bucket = S3Storage("bucket", (S3Shard("a.tar"),))
-    uri = host.dataset(host.schema(Feature), bucket, "3kbucket")
-    with pytest.raises(InvalidRecord, match="bucket"):
-        atdata.pull(uri)
+        with pytest.raises(BlockedAddress):
+            atdata.load_dataset(external(host, ExternalShard(url)))
+
+
+# --- shards in buckets -----------------------------------------------------------------------
+
+
+def bucket(host: Host, *shards: S3Shard, endpoint: str | None = None) -> str:
+    storage = S3Storage("shelf", shards, endpoint=endpoint or host.server.url)
+    return host.dataset(host.schema(Feature), storage, "3kbucket")
+
+
+def test_a_bucket_is_streamed_and_pulled(host: Host, library: Path) -> None:
+    keys = ["v 1/0.tar", "v 1/{1..9}.tar"]
+    for path, data in zip(("v%201/0.tar", "v%201/%7B1..9%7D.tar"), SHARDS, strict=False):
+        host.file(f"/shelf/{path}", data)
+    uri = bucket(host, S3Shard(keys[0], sha256(SHARDS[0])), S3Shard(keys[1]))
+    assert list(atdata.load_dataset(uri, Feature)) == SAMPLES[:6]
+    assert [path.read_bytes() for path in atdata.pull(uri)] == SHARDS[:2]
+    asked = len(host.requests("/shelf/"))
+    assert list(atdata.load_dataset(uri, Feature)) == SAMPLES[:6]
+    assert len(host.requests("/shelf/")) == asked
+
+
+def test_a_bucket_is_where_the_record_must_lead(host: Host, library: Path) -> None:
+    for use in (atdata.pull, atdata.load_dataset):
+        with pytest.raises(BlockedAddress):
+            use(bucket(host, S3Shard("a.tar"), endpoint="ftp://example.org"))
+        with pytest.raises(InvalidRecord, match="key"):
+            use(bucket(host, S3Shard("../a.tar")))
 
 
 # --- several at a time -----------------------------------------------------------------------

@@ -25,10 +25,11 @@ from atdata.protocol.errors import (
     InvalidSyntax,
     NotFound,
 )
+from atdata.protocol.records import Checksum
 from atdata.settings import Settings
 from atdata.sources import MAX_SHARDS, expand, source_of
 from tests.library.shards import Feature, features, shard
-from tests.network.local_server import Answer, LocalServer, content, raw
+from tests.network.local_server import Answer, LocalServer, content, in_turn, raw
 
 DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
 OTHER = "did:plc:44ybard66vv44zksje25o7dz"
@@ -188,6 +189,42 @@ def test_loopback_is_refused_outside_development(
     with pytest.raises(BlockedAddress):
         list(Dataset[Feature](f"{server.url}/a.tar"))
     assert server.seen == []
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "SHA-512", "md5"])
+def test_a_shard_with_a_checksum_is_seen_only_if_it_is_right(
+    server: LocalServer, algorithm: str
+) -> None:
+    data = shard(features(0, 3))
+    digest = hashlib.new(algorithm.replace("-", ""), data).hexdigest()
+    server.routes |= {"/right.tar": content(data), "/wrong.tar": content(data[:-1] + b"\1")}
+    urls = [f"{server.url}/right.tar", f"{server.url}/wrong.tar"]
+    source = URLSource(urls, checksums=dict.fromkeys(urls, Checksum(algorithm, digest.upper())))
+    assert list(Dataset[Feature](source).read(urls[:1])) == features(0, 3)
+    with pytest.raises(InvalidShard, match=f"wrong.tar.*the record says '{digest.upper()[:32]}"):
+        next(Dataset[Feature](source).read(urls[1:]))
+    skipping = Dataset[Feature](source, on_error="skip")
+    assert list(skipping) == features(0, 3)
+    assert skipping.skipped.counts == {"shard": 1}
+
+
+def test_a_shard_with_a_checksum_outlives_its_connection(server: LocalServer) -> None:
+    data = shard(features(0, 3))
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data)
+    server.routes["/a.tar"] = in_turn(raw(head + data[:3000]), content(data))
+    url = f"{server.url}/a.tar"
+    checksum = Checksum("sha256", hashlib.sha256(data).hexdigest())
+    with URLSource(url, checksums={url: checksum}).open_shard(url) as stream:
+        assert stream.read() == data
+
+
+@pytest.mark.parametrize("checksum", [Checksum("none", ""), Checksum("blake3", "ab" * 32)])
+def test_a_checksum_that_can_not_be_computed_says_nothing(
+    server: LocalServer, checksum: Checksum
+) -> None:
+    server.routes["/a.tar"] = content(shard(features(0, 3)))
+    url = f"{server.url}/a.tar"
+    assert list(Dataset[Feature](URLSource(url, checksums={url: checksum}))) == features(0, 3)
 
 
 # --- blobs ---------------------------------------------------------------------------------------

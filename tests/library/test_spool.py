@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from atdata import BlobSource, configure, settings
-from atdata.blob_fetch import IN_MEMORY, Spool
+from atdata.blob_fetch import IN_MEMORY
 from atdata.protocol.cid import RAW, Cid
+from atdata.spool import Spool
 from tests.library.test_sources import DID, GET_BLOB, blobs
 from tests.network.local_server import LocalServer
 
