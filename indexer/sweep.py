@@ -50,6 +50,7 @@ class SweepState:
 
     Repos: ``listed`` by sources, ``adopted`` because they were unknown, ``checked`` at their PDS or
     in a list, ``differing`` from ours and so fetched, ``gone`` from their PDS, ``unreachable``.
+    ``period`` is the pause between two sweeps, in seconds.
     """
 
     started_at: int | None = None
@@ -60,6 +61,7 @@ class SweepState:
     differing: int = 0
     gone: int = 0
     unreachable: int = 0
+    period: int | None = None
 
 
 class Sweeper:
@@ -129,7 +131,9 @@ class Sweeper:
         await self._judge(behind, gone)
         names = ("listed", "adopted", "checked", "differing", "gone", "unreachable")
         counts = {name: self._counts[name] for name in names}
-        self.state = SweepState(started, self._clock(), **counts)
+        self.state = SweepState(
+            started, self._clock(), period=round(self._limits.seconds), **counts
+        )
         log.info("sweep done", **counts)
         text = json.dumps(asdict(self.state))
         await self._in_writer(lambda: self._turns.remember(SWEEP, text))

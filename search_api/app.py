@@ -19,10 +19,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from atdata.protocol.errors import AtdataError, InvalidSyntax, XrpcError, quote
+from atdata.protocol.errors import AtdataError, InvalidSyntax, StoreError, XrpcError, quote
 from atdata.protocol.lexicon import Catalog, builtin_catalog
 from atdata.protocol.syntax import Nsid
-from search_api import openapi
+from search_api import index_status, openapi
 from search_api.config import SearchConfig
 from search_api.database import Database
 from search_api.follow import Follower
@@ -83,7 +83,9 @@ def create_app(
         app.add_api_route(
             f"/xrpc/{method.nsid}", _endpoint(catalog, method, metrics), methods=["GET", "HEAD"]
         )
-    _add_service_routes(app, config, follower, metrics, catalog, [m.nsid for m in answered])
+    _add_service_routes(
+        app, database, config, follower, metrics, catalog, [m.nsid for m in answered]
+    )
     pages = add_pages(app, catalog, search, config)
     _add_error_handlers(app, pages)
     app.add_middleware(RateLimit, config=config)
@@ -146,6 +148,7 @@ def _error(error: AtdataError, not_found: str = "RecordNotFound") -> Response:
 
 def _add_service_routes(
     app: FastAPI,
+    database: Database,
     config: SearchConfig,
     follower: Follower,
     metrics: _Metrics,
@@ -155,11 +158,19 @@ def _add_service_routes(
     description = openapi.document(catalog, nsids, VERSION)
 
     def health() -> Response:
+        try:
+            with database.session() as session:
+                found = index_status.health(session)
+        except StoreError as error:
+            return error_response(XrpcError(503, "ServiceUnavailable", str(error)))
         if follower.failure is not None:
             return error_response(
                 XrpcError(503, "ServiceUnavailable", "the text index does not keep up")
             )
-        return json_response({"version": VERSION})
+        if found.is_dead:
+            return error_response(XrpcError(503, "ServiceUnavailable", "every source is halted"))
+        state = "degraded" if found.halted else "ok"
+        return json_response({"version": VERSION, "status": state, "halted": list(found.halted)})
 
     def did_document(request: Request) -> Response:
         endpoint = origin(config, request)

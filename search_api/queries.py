@@ -16,12 +16,9 @@ from atdata.protocol.keys import key_of
 from atdata.protocol.syntax import AtUri, Did, Handle
 from atdata.protocol.versions import SemverKey, semver_key
 from atdata.protocol.views import (
-    Counts,
     DatasetDetail,
     DatasetView,
-    DropCount,
     FieldView,
-    IndexStatus,
     LatestSchema,
     LicenseCount,
     SchemaDetail,
@@ -38,7 +35,6 @@ from search_api.views import (
     dataset_view,
     field_view,
     schema_view,
-    source_status,
 )
 
 MAX_FIELDS = 1_000  # shown of one schema
@@ -311,34 +307,3 @@ def licenses(
     count, name = after or (None, None)
     rows = session.rows(_LICENSES, [count, name, limit])
     return tuple(LicenseCount(name, count) for name, count in rows)
-
-
-# --- status -----------------------------------------------------------------------------------
-
-
-def status(session: Session, text_changes: int) -> IndexStatus:
-    """What the index holds and where its sources stand."""
-    counted: dict[str, int] = dict(
-        session.rows(
-            "SELECT r.kind, count(*) FROM records r JOIN repos p ON p.repo = r.repo AND p.active "
-            "GROUP BY r.kind"
-        )
-    )
-    sources = session.rows(
-        "SELECT url, cursor, epoch_us(event_time), epoch_us(seen_at) FROM sources ORDER BY url"
-    )
-    drops = session.rows("SELECT reason, count FROM drops ORDER BY count DESC, reason")
-    return IndexStatus(
-        sources=tuple(source_status(row) for row in sources),
-        counts=Counts(
-            datasets=counted.get("dataset", 0),
-            schemas=counted.get("schema", 0),
-            lenses=counted.get("lens", 0),
-            labels=counted.get("label", 0),
-            repos=session.value("SELECT count(*) FROM repos WHERE active"),
-        ),
-        drops=tuple(DropCount(reason, count) for reason, count in drops),
-        quarantined=session.value("SELECT count(*) FROM quarantine"),
-        changes=session.value("SELECT coalesce(max(seq), 0) FROM changes"),
-        text_changes=max(0, text_changes),
-    )

@@ -24,7 +24,7 @@ from atdata.protocol.views import (
     SchemaPage,
     TagPage,
 )
-from search_api import corpus, facets, lens_graph, paging, queries, text_query
+from search_api import corpus, facets, index_status, lens_graph, paging, queries, text_query
 from search_api.database import Database, Session
 from search_api.queries import Position
 from search_api.text_index import TextIndex
@@ -155,7 +155,7 @@ class Search:
     def status(self) -> IndexStatus:
         """Sources, counts, drops."""
         with self._database.session() as session:
-            return queries.status(session, self._text.seq)
+            return index_status.status(session, self._text.seq)
 
 
 def _query(session: Session, question: Question) -> DatasetQuery | None:

@@ -17,7 +17,6 @@ from atdata.protocol.views import (
     LensView,
     SchemaView,
     SizeView,
-    SourceStatus,
 )
 from search_api.database import Row
 
@@ -115,19 +114,6 @@ def lens_view(row: Row) -> LensView:
         language=language,
         getter_code=_code(getter),
         putter_code=_code(putter),
-    )
-
-
-def source_status(row: Row) -> SourceStatus:
-    """url, cursor, microseconds of ``event_time`` and ``seen_at``."""
-    url, cursor, event_us, seen_us = row
-    lag = None if event_us is None or seen_us is None else max(0, seen_us - event_us) // 1_000_000
-    return SourceStatus(
-        url=url,
-        cursor=cursor,
-        last_event_at=None if event_us is None else timestamp(event_us),
-        last_seen_at=None if seen_us is None else timestamp(seen_us),
-        lag_seconds=lag,
     )
 
 

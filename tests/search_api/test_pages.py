@@ -200,7 +200,7 @@ def test_hostile_text_is_harmless_on_every_page(index: IndexBuilder, service: Se
     code = '{"repository": "javascript:alert(1)", "commit": "<i>", "path": "<b>"}'
     index.connection.execute("UPDATE lenses SET getter_code = ?, description = ?", [code, HOSTILE])
     index.connection.execute(
-        "INSERT INTO sources VALUES (1, ?, 1, NULL, NULL, '[]')", [f"wss://{HOSTILE}"]
+        "INSERT INTO sources VALUES (1, ?, 1, NULL, NULL, '[]', ?)", [f"wss://{HOSTILE}", HOSTILE]
     )
     assert lens
     pages: list[tuple[str, dict[str, Any]]] = [

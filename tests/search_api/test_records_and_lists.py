@@ -186,19 +186,21 @@ def test_status_says_sources_counts_drops_and_how_far_text_search_is(
     index.lens(did, "self", schema, schema)
     index.connection.execute(
         "INSERT INTO sources VALUES (1, 'wss://relay.example.com', 42, "
-        "make_timestamptz(1760000000000000), make_timestamptz(1760000003500000), '[]'), "
-        "(2, 'wss://new.example.com', 0, NULL, NULL, '[]')"
+        "make_timestamptz(1760000000000000), make_timestamptz(1760000003500000), '[]', NULL), "
+        "(2, 'wss://new.example.com', 0, NULL, NULL, '[]', NULL)"
     )
     index.connection.execute("INSERT INTO drops VALUES ('bad_signature', 2), ('too_big', 5)")
     assert service.get("getIndexStatus") == {
         "sources": [
-            {"url": "wss://new.example.com", "cursor": 0},
+            {"url": "wss://new.example.com", "cursor": 0, "gaps": 0, "unhealedGaps": 0},
             {
                 "url": "wss://relay.example.com",
                 "cursor": 42,
                 "lastEventAt": "2025-10-09T08:53:20.000Z",
                 "lastSeenAt": "2025-10-09T08:53:23.500Z",
                 "lagSeconds": 3,
+                "gaps": 0,
+                "unhealedGaps": 0,
             },
         ],
         "counts": {"datasets": 1, "schemas": 1, "lenses": 1, "labels": 0, "repos": 1},
@@ -206,6 +208,8 @@ def test_status_says_sources_counts_drops_and_how_far_text_search_is(
         "quarantined": 0,
         "changes": 3,
         "textChanges": 3,
+        "unsyncedRepos": 0,
+        "failingRepos": 0,
     }
     index.dataset(did, "Later", schema)
     behind = service.client.get("/xrpc/ac.foundation.dataset.getIndexStatus").json()
