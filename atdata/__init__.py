@@ -14,15 +14,15 @@ from atdata.lens import Lens, lens
 
 if TYPE_CHECKING:
     from atdata import settings as settings
+    from atdata.batches import SampleBatch as SampleBatch
     from atdata.dataset import Dataset as Dataset
+    from atdata.dict_sample import DictSample as DictSample
     from atdata.discovery import search as search
     from atdata.download import pull as pull
     from atdata.lens_code import trust as trust
     from atdata.load import load_dataset as load_dataset
     from atdata.protocol.syntax import AtUri as AtUri
-    from atdata.samples import DictSample as DictSample
     from atdata.samples import PackableSample as PackableSample
-    from atdata.samples import SampleBatch as SampleBatch
     from atdata.samples import packable as packable
     from atdata.settings import configure as configure
     from atdata.sources import BlobSource as BlobSource
@@ -37,11 +37,11 @@ _LAZY = {
     "AtUri": "atdata.protocol.syntax",
     "BlobSource": "atdata.sources",
     "Dataset": "atdata.dataset",
-    "DictSample": "atdata.samples",
+    "DictSample": "atdata.dict_sample",
     "Limits": "atdata.tar",
     "LocalSource": "atdata.sources",
     "PackableSample": "atdata.samples",
-    "SampleBatch": "atdata.samples",
+    "SampleBatch": "atdata.batches",
     "Stream": "atdata.streams",
     "URLSource": "atdata.sources",
     "configure": "atdata.settings",

@@ -7,18 +7,69 @@ shows its row of the batch; small ones go there together, when somebody asks for
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from atdata.samples import PackableSample, SampleBatch
+from atdata.samples import PackableSample
 
 LARGE = 1 << 14  # bytes of an array
 MAX_ROWS = 1 << 28  # bytes set aside for a field before its samples are there
 
 T = TypeVar("T")
+
+
+class SampleBatch(Generic[T]):
+    """Some samples of one type, in order; a field of the batch is that field of all of them.
+
+    ``batch.features`` is one array of shape ``(n, …)``, in the dtype of the samples' arrays, where
+    these agree in shape and dtype, and otherwise a list of n values, as for every other field.
+    ``batch["features"]`` is the same. Raises ``AttributeError`` where the samples do.
+    """
+
+    def __init__(self, samples: Sequence[T], columns: Mapping[str, Any] | None = None) -> None:
+        """``columns`` are fields that have been put together already."""
+        self.samples: list[T] = list(samples)
+        self._columns: dict[str, Any] = dict(columns or {})
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.samples)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._columns:
+            self._columns[name] = _column([getattr(sample, name) for sample in self.samples])
+        return self._columns[name]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "samples":
+            raise AttributeError(name)
+        return self[name]
+
+    def __repr__(self) -> str:
+        kind = type(self.samples[0]).__name__ if self.samples else "nothing"
+        return f"SampleBatch({len(self)} × {kind})"
+
+
+def _column(values: list[Any]) -> Any:
+    first = values[0] if values else None
+    if not isinstance(first, np.ndarray):
+        return values
+    for value in values:
+        if not isinstance(value, np.ndarray):
+            return values
+        if value.shape != first.shape or value.dtype != first.dtype:
+            return values
+    if not first.ndim:
+        return np.stack(values)
+    return np.concatenate(values).reshape(len(values), *first.shape)  # as np.stack, but faster
+
+
+# --- put together while reading ------------------------------------------------------------------
 
 
 def batched(samples: Iterator[T], size: int, *, own: bool = True) -> Iterator[SampleBatch[T]]:

@@ -11,12 +11,14 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar, overload
 
-from atdata.batches import batched
+from atdata.batches import SampleBatch, batched
+from atdata.dict_sample import DictSample
 from atdata.index import DataSource
 from atdata.lens import NETWORK, Lens
 from atdata.protocol.errors import UnsupportedType, quote
 from atdata.reading import Skipped, read_shard
-from atdata.samples import DictSample, PackableSample, SampleBatch, fields_of, with_own_arrays
+from atdata.sample_values import fields_of, with_own_arrays
+from atdata.samples import PackableSample
 from atdata.sources import source_of
 from atdata.streams import Stream, mixed, torch_stream
 from atdata.tar import Archive, Limits, split_name
@@ -33,6 +35,9 @@ class Dataset(Generic[T]):
     ``source`` is a path, URL or brace pattern, several of them, or a ``DataSource``. Without ``T``
     samples are ``DictSample``. ``metadata`` is whatever the publisher said about the dataset.
     Opening happens on iteration, and each iteration starts anew.
+
+    Shards are WebDataset tars (ustar or pax, also through gzip) with one member
+    ``<key>.msgpack`` a sample: a msgpack map of its fields, arrays in it as npy or compact.
 
     Arrays are read-only views of the sample's bytes, in the dtype of the annotation and of any
     shape; with ``writable`` they are copies of their own. ``limits`` bound what a shard may hold.
@@ -83,10 +88,11 @@ class Dataset(Generic[T]):
     @overload
     def ordered(self, batch_size: int) -> Iterator[SampleBatch[T]]: ...
     def ordered(self, batch_size: int | None = None) -> Iterator[T] | Iterator[SampleBatch[T]]:
-        """All samples in the order of the shards, or batches of ``batch_size``, the last smaller.
+        """All samples in the order of the shards, or batches of ``batch_size``, the last smaller:
+        see ``SampleBatch`` for their shapes.
 
-        Raises ``InvalidShard``, ``InvalidSample`` and what opening a shard raises, where it comes
-        to that.
+        Raises ``InvalidShard``, ``InvalidSample`` and what opening a shard raises (``CidMismatch``,
+        ``NetworkError``, ``OSError``), where it comes to that; ``ValueError`` for no batch size.
         """
         return self._batched(self.read(self.list_shards()), batch_size)
 
@@ -101,7 +107,7 @@ class Dataset(Generic[T]):
     def shuffled(
         self, buffer_size: int = 1000, *, batch_size: int | None = None, seed: int | None = None
     ) -> Iterator[T] | Iterator[SampleBatch[T]]:
-        """All samples once, shards in random order and samples mixed within ``buffer_size``.
+        """All samples once: shards in random order, and mixed, ``buffer_size`` samples at a time.
 
         The same ``seed`` gives the same order. Raises as ``ordered`` does.
         """
@@ -126,7 +132,7 @@ class Dataset(Generic[T]):
         """Samples as WebDataset has them, for ``webdataset.DataPipeline(dataset.wds, …)``: a dict
         of the decoded fields, with ``__key__`` (its name in the shard) and ``__url__`` (the shard).
 
-        All shards, or those given. Raises as ``ordered`` does.
+        All shards, or those given. Arrays are NumPy arrays. Raises as ``ordered`` does.
         """
         named = self._named(self.list_shards() if shards is None else shards)
         return (

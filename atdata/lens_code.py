@@ -19,12 +19,13 @@ from urllib.parse import urlsplit
 
 from atdata.atmosphere.entries import read_as
 from atdata.atmosphere.repository import fetch_record
+from atdata.dict_sample import DictSample
 from atdata.lens import Lens
 from atdata.protocol.errors import InvalidRecord, NotFound, UntrustedCode, quote
 from atdata.protocol.records import CodeRef, LensRecord
 from atdata.protocol.syntax import AtUri
 from atdata.protocol.views import LensView
-from atdata.samples import DictSample, PackableSample
+from atdata.samples import PackableSample
 from atdata.settings import settings
 
 MAX_CODE = 1_000_000  # bytes of one file

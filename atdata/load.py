@@ -16,6 +16,7 @@ from atdata.atmosphere.entries import DatasetEntry
 from atdata.atmosphere.repository import resolve_repo
 from atdata.buckets import bucket_urls
 from atdata.dataset import Dataset, OnError
+from atdata.dict_sample import DictSample
 from atdata.find import FoundDataset, HasUri, fetch_schema, find_dataset
 from atdata.index import DataSource
 from atdata.lens import Lens
@@ -39,7 +40,6 @@ from atdata.protocol.records import (
 )
 from atdata.protocol.syntax import AtUri
 from atdata.protocol.views import LensView
-from atdata.samples import DictSample
 from atdata.schema import fits, type_of
 from atdata.settings import settings
 from atdata.sources import BlobSource, URLSource

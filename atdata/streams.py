@@ -18,7 +18,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from atdata.protocol.errors import MissingExtra, quote
-from atdata.samples import fields_of, with_own_arrays
+from atdata.sample_values import fields_of, with_own_arrays
 
 if TYPE_CHECKING:
     from atdata.dataset import Dataset

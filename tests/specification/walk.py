@@ -22,8 +22,8 @@ from atdata.atmosphere import (
     PDSBlobStore,
     SchemaPublisher,
 )
+from atdata.batches import SampleBatch
 from atdata.protocol.records import BlobStorage, DatasetRecord
-from atdata.samples import SampleBatch
 from deploy.devnet.devnet import Account, Devnet, xrpc
 from tests.atmosphere.made import tar_of
 from tests.specification.blocks import COPY, Block, Change, Trace, blocks, changed, run
