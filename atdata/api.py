@@ -93,7 +93,8 @@ def list_schemas(q: str = "", *, api: str | None = None) -> Iterator[SchemaView]
 def find_lenses(
     source: str | None = None, target: str | None = None, *, api: str | None = None
 ) -> Iterator[LensView]:
-    """Every lens between two schemas (AT URIs); without one of them, from or to any."""
+    """Every lens in the index between two schemas (AT URIs), lazily; without one of them, from or
+    to any. Raises ``NotConfigured``; looking raises ``NetworkError`` and ``XrpcError``."""
     for page in _pages("findLenses", {"source": source, "target": target}, LensPage, api):
         yield from page.lenses
 

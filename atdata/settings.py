@@ -102,7 +102,9 @@ def configure(
 ) -> Settings:
     """Change what is given, keep the rest. Returns the settings now in force.
 
-    ``api``: base URL of a search API. ``library``: folder of pulled datasets. See ``Settings``.
+    ``api``: base URL of a search API. ``plc``: of a PLC directory. ``dev``: whether http and
+    loopback addresses are allowed. ``handle_hosts``: origins of PDSes that are asked for handles.
+    ``library``: folder of pulled datasets. See ``Settings``.
     """
     hosts = None if handle_hosts is None else tuple(handle_hosts)
     folder = None if library is None else Path(library)

@@ -41,12 +41,14 @@ _NO_KEY = (b"", b"/")  # how what is before the dot ends, if there is no name in
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one shard may hold. ``member_bytes`` bounds what is in memory at a time."""
+    """What one shard may hold: ``members``, each of at most ``member_bytes``, which is what can
+    be in memory at a time; ``header_bytes`` of a pax header or long name; ``shard_bytes`` in all,
+    after decompression. More is ``InvalidShard``."""
 
     member_bytes: int = 1 << 30
     members: int = 10_000_000
-    header_bytes: int = 1 << 20  # a pax header or long name
-    shard_bytes: int = 1 << 40  # after decompression
+    header_bytes: int = 1 << 20
+    shard_bytes: int = 1 << 40
 
 
 class Member(NamedTuple):

@@ -97,7 +97,10 @@ class DatasetPublisher:
         license: str | None = None,  # noqa: A002 - the record's own name for it
         metadata: Mapping[str, Any] | None = None,
     ) -> str:
-        """Publish shards at URLs, brace patterns included; returns the AT URI."""
+        """Publish shards at URLs, brace patterns included; returns the AT URI.
+
+        ``schema_uri`` is that of a published schema. Raises as ``publish`` does.
+        """
         record = DatasetRecord(
             name=name,
             schema_ref=schema_uri,
@@ -122,7 +125,10 @@ class DatasetPublisher:
         metadata: Mapping[str, Any] | None = None,
         mime_type: str = SHARD_MIME,
     ) -> str:
-        """Upload each of ``blobs`` (one tar per shard) and publish them; returns the AT URI."""
+        """Upload each of ``blobs`` (one tar per shard) and publish them; returns the AT URI.
+
+        Raises as ``publish`` does, and ``XrpcError`` for a blob above the PDS's limit.
+        """
         draft = DatasetRecord(
             name=name,
             schema_ref=schema_uri,
@@ -146,7 +152,8 @@ class DatasetPublisher:
         return SchemaPublisher(self._client).publish(dataset.sample_type, version=version)
 
     def write(self, record: DatasetRecord) -> RecordRef:
-        """Write a record that is complete, under a key that the PDS chooses."""
+        """Write a record that is complete, under a key that the PDS chooses.
+        Raises ``NotLoggedIn``, ``InvalidRecord``, ``XrpcError``."""
         return self._client.create_record(DATASET_COLLECTION, records.to_body(record))
 
 
@@ -157,9 +164,10 @@ class DatasetLoader:
         self._client = client
 
     def get(self, uri: str) -> RecordBody:
-        """The JSON body of a dataset record.
+        """The JSON body of a dataset record (``ac.foundation.dataset.record`` or its successor's).
 
-        Raises ``NotFound``, ``InvalidRecord`` if it is no dataset.
+        Raises ``NotFound``, ``InvalidRecord`` if it is no dataset, ``CidMismatch`` and
+        ``NetworkError``.
         """
         stored = self._client.get_record(uri)
         read_as(DatasetRecord, stored)
@@ -170,15 +178,16 @@ class DatasetLoader:
         return (stored.body() for stored in list_kind(self._client, Kind.DATASET, repo))
 
     def entry(self, uri: str) -> AtmosphereIndexEntry:
-        """A dataset as an index entry."""
+        """A dataset as an index entry. Raises as ``get`` does."""
         return AtmosphereIndexEntry.of(read_entry(self._client.get_record(uri)))
 
     def get_storage_type(self, uri: str) -> StorageKind:
-        """Where its shards are: ``external``, ``blobs`` or ``s3``."""
+        """Where its shards are: ``external``, ``blobs`` or ``s3``. Raises as ``get`` does."""
         return self.entry(uri).storage_kind
 
     def get_urls(self, uri: str) -> list[str]:
-        """The URLs of external shards. Raises ``InvalidRecord`` if they are blobs."""
+        """The URLs of external shards, patterns as they were given, in order; ``s3://bucket/key``
+        of those in a bucket. Raises ``InvalidRecord`` if they are blobs."""
         entry = self.entry(uri)
         if entry.storage_kind == "blobs":
             raise InvalidRecord("/storage", f"{uri} is stored as blobs: use get_blob_urls()")
@@ -201,7 +210,10 @@ class DatasetLoader:
 
     def to_dataset(self, uri: str, sample_type: type[Sample]) -> Dataset[Sample]:
         """All shards as samples of ``sample_type``, wherever they are; blobs are checked against
-        their CIDs while they stream. ``atdata.load_dataset`` also checks the type."""
+        their CIDs while they stream. ``atdata.load_dataset`` also checks the type.
+
+        Raises as ``get`` does, and ``BlockedAddress`` for a URL that no record may name.
+        """
         entry = self.entry(uri)
         own = self._client.is_authenticated and entry.did == self._client.did
         pds = self._client.pds if own else None

@@ -65,7 +65,7 @@ class AtmosphereIndex:
         )
 
     def get_schema(self, ref: str) -> RecordBody:
-        """The JSON body of a schema. Raises ``NotFound``."""
+        """The JSON body of a schema. Raises ``NotFound``, ``InvalidRecord``."""
         return SchemaLoader(self.client).get(ref)
 
     def list_schemas(self, repo: str | None = None) -> Iterator[RecordBody]:
@@ -73,7 +73,7 @@ class AtmosphereIndex:
         return SchemaLoader(self.client).list_all(repo)
 
     def decode_schema(self, ref: str) -> type:
-        """The Python type of samples of a schema, of any account."""
+        """The Python type of samples of a schema, of any account. See ``SchemaLoader.decode``."""
         return SchemaLoader(self.client).decode(ref)
 
     # --- datasets ------------------------------------------------------------------------------
@@ -140,12 +140,13 @@ class AtmosphereIndex:
         return replace(draft, storage=_external(urls), size=DatasetSize(shards=len(urls)))
 
     def get_dataset(self, ref: str) -> AtmosphereIndexEntry:
-        """The entry at an AT URI, of any account. Raises ``NotFound``."""
+        """The entry at an AT URI, of any account. Raises ``NotFound``, ``InvalidRecord``."""
         return DatasetLoader(self.client).entry(ref)
 
     def list_datasets(self, repo: str | None = None) -> Iterator[AtmosphereIndexEntry]:
         """Every entry in a repository, lazily: the session's own, or that of the DID or handle
-        ``repo``, read from its own PDS."""
+        ``repo``, read from its own PDS. Records that cannot be read are left out and logged.
+        Raises ``NotLoggedIn`` without either, ``NetworkError``."""
         stored = list_kind(self.client, Kind.DATASET, repo)
         return map(AtmosphereIndexEntry.of, map(read_entry, stored))
 

@@ -118,7 +118,7 @@ class LensLoader:
         repo: str | None = None,
     ) -> list[RecordBody]:
         """The lenses of a repository from one schema to another; without one of them, from or to
-        any. For the whole network, see ``atdata.find_lenses``."""
+        any. For the whole network, see ``atdata.find_lenses``. Raises ``NetworkError``."""
         return [
             lens
             for lens in self.list_all(repo)

@@ -116,11 +116,14 @@ class SchemaLoader:
         return (stored.body() for stored in list_kind(self._client, Kind.SCHEMA, repo))
 
     def record(self, uri: str) -> SchemaRecord:
-        """A schema as a model."""
+        """A schema as a model. Raises as ``get`` does."""
         return read_as(SchemaRecord, self._client.get_record(uri))
 
     def decode(self, uri: str) -> type:
-        """The Python type of samples of a schema."""
+        """The Python type of samples of a schema, with its dtypes; one type for one content.
+
+        Raises as ``get`` does, and ``UnsupportedType`` for what no Python type can say.
+        """
         return type_of(self.record(uri))
 
 
