@@ -1,7 +1,7 @@
-"""What a person asks of an index that no process has open: look, mark, replay, compare.
+"""What a person asks of an index that no process has open: look, mark, replay, compare, restore.
 
 Rules protected here: nothing is changed but through the one transaction of the store, and what is
-marked to be fetched is fetched, verified, by the next run.
+marked to be fetched is fetched, verified, by the next run. No file is made by a slip of the pen.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import duckdb
 from prometheus_client import CollectorRegistry
 
 from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Resolver
-from atdata.protocol.errors import NotFound, quote
+from atdata.protocol.errors import NotFound, StoreError, quote
 from atdata.protocol.namespaces import kind_of
 from atdata.protocol.syntax import Did
+from indexer import recovery, snapshots
 from indexer.batch import RepoState, SyncState
 from indexer.config import IndexerConfig
 from indexer.database import open_database
@@ -26,8 +28,10 @@ from indexer.metrics import Metrics
 from indexer.processor import Processor
 from indexer.proofs import Prover
 from indexer.quarantine import Kept
+from indexer.recovery import Restored
 from indexer.repos import Failed, Fetched, Gone, RepoClient
 from indexer.rows import uri_of
+from indexer.snapshots import Snapshot
 from indexer.store import Store
 from indexer.turns import Turns
 
@@ -52,7 +56,7 @@ def resync(db: Path, did: str) -> None:
     Raises ``InvalidSyntax``, ``StoreError``.
     """
     Did.parse(did)
-    with open_database(db) as connection:
+    with _existing(db) as connection:
         store = Store(connection)
         batch, state = store.batch(), store.repo(did)
         if state is None:
@@ -60,6 +64,34 @@ def resync(db: Path, did: str) -> None:
         else:
             batch.set_repo(replace(state, sync_state=SyncState.DESYNCHRONIZED, sync_error=None))
         store.apply(batch)
+
+
+def _existing(db: Path) -> duckdb.DuckDBPyConnection:
+    """Open for writing what is there. Raises ``StoreError``."""
+    if not db.exists():
+        raise StoreError(f"there is no index {quote(str(db), 200)} (--db takes another)")
+    return open_database(db)
+
+
+def snapshot(db: Path) -> Snapshot:
+    """Take one now. Raises ``StoreError``."""
+    with _existing(db) as connection:
+        try:
+            return snapshots.take(connection, snapshots.folder_of(db), at=microseconds())
+        except OSError as error:
+            raise StoreError(
+                f"cannot write a snapshot of {quote(str(db), 200)}: {error}"
+            ) from error
+
+
+def restore(db: Path, name: str | None = None) -> Restored:
+    """Put the newest good snapshot in the place of the index, or that of this ``name``; what was
+    there is set aside. Raises ``NotFound``, ``StoreError``."""
+    found = {path.name: path for path in snapshots.paths(snapshots.folder_of(db))}
+    if name is not None and name not in found:
+        raise NotFound(f"{quote(str(db), 200)} has no snapshot {quote(name)}: {', '.join(found)}")
+    chosen = None if name is None else found[name]
+    return recovery.restore(db, "a person asked for it", chosen, anew=False)
 
 
 def quarantined(db: Path, limit: int = 100) -> list[Kept]:
@@ -83,7 +115,7 @@ def replay(config: IndexerConfig, row: int | None = None) -> int:
     kept = quarantined(config.db, 1_000_000) if row is None else [quarantined_row(config.db, row)]
     http = HttpClient(Policy(dev=config.dev))
     try:
-        with open_database(config.db) as connection, ThreadPoolExecutor(8) as pool:
+        with _existing(config.db) as connection, ThreadPoolExecutor(8) as pool:
             store = Store(connection)
             prover = Prover(Resolver(http, plc=config.plc), microseconds)
             metrics = Metrics(CollectorRegistry())
@@ -99,7 +131,7 @@ def replay(config: IndexerConfig, row: int | None = None) -> int:
 def requeue(db: Path) -> int:
     """Have the repos of all invalid records fetched again, for the models may know more by now.
     Returns how many there are. Raises ``StoreError``."""
-    with open_database(db) as connection:
+    with _existing(db) as connection:
         store = Store(connection)
         dids = {
             kept.did for kept in store.quarantine.newest(1_000_000) if kept.reason in _OF_A_RECORD

@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from atdata.protocol.errors import BlockedAddress, quote
 from indexer.intake import IntakeSettings
 from indexer.repos import RepoLimits
 from indexer.resync import ResyncLimits
@@ -172,6 +173,16 @@ class IndexerConfig(BaseSettings):
             per_second=self.sweep_per_second,
             grace=self.sweep_grace_seconds,
         )
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        open_ones = [url for url in self.sources if url.startswith("ws:")]
+        if open_ones and not self.dev:
+            raise BlockedAddress(
+                f"a source is wss://host, not {quote(open_ones[0])} (--dev allows ws, on a network "
+                "of one's own)"
+            )
+        return self
 
     @field_validator("sources")
     @classmethod

@@ -70,13 +70,18 @@ def open_or_restore(
     return database.open_database(path, memory_limit=memory_limit, threads=threads)
 
 
-def restore(path: Path, why: str, chosen: Path | None = None) -> Restored:
-    """Set aside what is at ``path``, and put the newest good snapshot (or ``chosen``) there; a new,
-    empty index where there is no good one. Raises ``StoreError``, and ``DamagedSnapshot`` if
-    ``chosen`` is not good; then nothing was moved."""
+def restore(path: Path, why: str, chosen: Path | None = None, *, anew: bool = True) -> Restored:
+    """Set aside what is at ``path``, and put the newest good snapshot (or ``chosen``) there; where
+    there is no good one, a new, empty index, unless ``anew`` is false.
+
+    Raises ``StoreError``, ``DamagedSnapshot`` if ``chosen`` is not good; then nothing was moved.
+    """
     log.error("index restored", stage="begins", db=str(path), why=why)
     with _alone(path):
         made, snapshot = _made_from(path, chosen)
+        if snapshot is None and not anew:
+            made.unlink()
+            raise StoreError(f"the index {quote(str(path), 200)} has no good snapshot")
         at = time.time_ns() // 1_000
         aside = _free_name(path, at)
         found = Restored(

@@ -147,6 +147,39 @@ def resync(did: Annotated[str, typer.Argument(help="A DID.")], db: Db = DEFAULT_
 
 @app.command()
 @named_errors
+def snapshot(db: Db = DEFAULT_DB, json: Json = False) -> None:
+    """Keep what the index holds now, as Parquet files that prove themselves, beside it."""
+    with needs_servers():
+        from indexer import admin
+    made = admin.snapshot(db)
+    if json:
+        print_json({"snapshot": str(made.path), **asdict(made.manifest)})
+    else:
+        console().print(f"{made.path}: {made.manifest.rows:,} rows", soft_wrap=True)
+
+
+@app.command()
+@named_errors
+def restore(
+    name: Annotated[str | None, typer.Argument(help="A snapshot; none: the newest good.")] = None,
+    db: Db = DEFAULT_DB,
+    json: Json = False,
+) -> None:
+    """Put a snapshot in the place of the index; what was there is set aside. The next run goes on
+    from the snapshot's cursors."""
+    with needs_servers():
+        from indexer import admin
+        from indexer.logs import configure_logging
+    configure_logging()
+    made = admin.restore(db, name)
+    if json:
+        print_json(asdict(made))
+    else:
+        console().print(f"{db} is restored; set aside: {made.set_aside or '-'}", soft_wrap=True)
+
+
+@app.command()
+@named_errors
 def requeue(db: Db = DEFAULT_DB) -> None:
     """Have the next run fetch the repos of all invalid records again."""
     with needs_servers():

@@ -64,7 +64,9 @@ class IndexerThread(threading.Thread):
 def serve(
     db: Annotated[Path, typer.Option(help="The index's DuckDB file.")] = Path("atdata.duckdb"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of the page and the API.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port of the page and the API; 0: a free one.")
+    ] = 8000,
     source: Annotated[
         list[str] | None, typer.Option(help="A relay or PDS, wss://host (repeatable).")
     ] = None,
@@ -74,7 +76,10 @@ def serve(
         Path | None, typer.Option(help="Serve this recording as the network, and follow it.")
     ] = None,
     replay_port: Annotated[
-        int | None, typer.Option(help="Port of the recording's network (default: port + 1).")
+        int | None,
+        typer.Option(
+            min=0, max=65_535, help="Port of the recording's network (default: port + 1)."
+        ),
     ] = None,
     restarted: Restarted = None,
 ) -> None:
@@ -86,9 +91,13 @@ def serve(
         from search_api.config import SearchConfig
     configure_logging()
     listening = _listen(host, port)
+    port = listening.getsockname()[1]
     replay = None
     if recording is not None:
-        replay = _replay(recording, replay_port or port + 1)
+        if replay_port is None and port == 65_535:
+            say("atdata: the recording is served on --port + 1, and there is none: --replay-port")
+            raise typer.Exit(EXIT_FAILED)
+        replay = _replay(recording, port + 1 if replay_port is None else replay_port)
         source, plc, dev = [*(source or []), *replay.sources.values()], replay.origin, True
     db.parent.mkdir(parents=True, exist_ok=True)
     _run(
