@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 
 
@@ -14,6 +13,5 @@ def microseconds() -> int:
 
 def cores() -> int:
     """That this process may run on."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)  # which not every system has
+    return (os.cpu_count() or 1) if affinity is None else len(affinity(0))
