@@ -14,7 +14,7 @@ from tests.indexer.network import CREATED, DATASET, LENS, SCHEMA, dataset
 
 NOISE = "org.example.scenario.note"
 _KINDS = (DATASET, DATASET, SCHEMA, LENS, NOISE)
-_PAUSE = 0.5  # seconds between two writes of one account
+PAUSE = 0.5  # seconds between two writes of one account
 _MOST_RECORDS = 60  # of one account; above it deletes are likelier than creates
 
 
@@ -38,9 +38,9 @@ class Member:
         self._paths: set[tuple[str, str]] = set()
         self._count = 0
 
-    def write_until(self, stop: threading.Event) -> None:
-        """One write after the other. An outage is waited out."""
-        while not stop.wait(_PAUSE * self._rng.uniform(0.5, 1.5)):
+    def write_until(self, stop: threading.Event, pause: float = PAUSE) -> None:
+        """One write after the other, ``pause`` seconds apart. An outage is waited out."""
+        while not stop.wait(pause * self._rng.uniform(0.5, 1.5)):
             with self.lock:
                 try:
                     self._write()
