@@ -59,6 +59,7 @@ soak: $(VENV)/.dev ## SOAK_KILLS kills at random points, and SOAK_FRAMES malform
 bench: $(VENV)/.dev ## What reading shards and following a firehose cost, as ratios of one run
 	$(BIN)/python -m tests.bench.library
 	$(BIN)/python -m tests.bench.firehose
+	$(BIN)/python -m tests.bench.latency
 
 devnet: $(VENV)/.run ## A real PLC and two real PDSes on loopback, until ^C
 	$(BIN)/python deploy/devnet/devnet.py
