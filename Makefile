@@ -48,7 +48,7 @@ unit: $(VENV)/.dev ## The tests alone
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 faults: $(VENV)/.dev ## The faults that the indexer survives, one line each
-	$(BIN)/python -m tests.faults.table
+	ATDATA_FLOOD_COMMITS=100000 $(BIN)/python -m tests.faults.table
 
 fuzz: $(VENV)/.dev ## Coverage-guided fuzzing of a frame's path, for FUZZ_SECONDS
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --corpus .run/fuzz
@@ -60,6 +60,7 @@ bench: $(VENV)/.dev ## What reading shards and following a firehose cost, as rat
 	$(BIN)/python -m tests.bench.library
 	$(BIN)/python -m tests.bench.firehose
 	$(BIN)/python -m tests.bench.latency
+	$(BIN)/python -m tests.bench.flood
 
 devnet: $(VENV)/.run ## A real PLC and two real PDSes on loopback, until ^C
 	$(BIN)/python deploy/devnet/devnet.py

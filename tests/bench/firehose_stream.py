@@ -15,11 +15,13 @@ import socket
 import struct
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.utils import accept_key
 
+from tests.indexer.flood import flood
 from tests.indexer.network import DATASET, dataset, plc_did
 from tests.indexer.repo_builder import K256, Repo, account, create, identity
 
@@ -83,6 +85,8 @@ def matching(count: int, authors: int) -> list[bytes]:
 class Stream:
     """All of a plan: noise in segments, each followed by one matching commit."""
 
+    others = 0
+
     def __init__(self, plan: Plan) -> None:
         laps = max(1, round(plan.frames / plan.lap))
         each = plan.matching_every - 1
@@ -110,6 +114,8 @@ class Stream:
 class Only:
     """A stream of matching commits and nothing else, or of the frames that are given."""
 
+    others = 0
+
     def __init__(self, frames: list[bytes]) -> None:
         self._segment = Segment(frames)
         self.frames = self.matching = len(frames)
@@ -119,6 +125,35 @@ class Only:
     def send(self, client: socket.socket) -> None:
         self._segment.number(FIRST_SEQ)
         client.sendall(self._segment.data)
+
+
+class Flood:
+    """One repo's commits without a pause, and between them one commit each of ``others``. Prints
+    when each of these was handed to the system, by DID."""
+
+    def __init__(self, commits: int, others: int = 40) -> None:
+        frames = list(flood(plc_did(0), commits, lambda number: FIRST_SEQ + 1 + number))
+        step = commits // others
+        self._parts: list[tuple[Segment, str | None]] = []
+        for i in range(others):
+            repo = Repo(did=plc_did(1 + i))
+            quiet = repo.commit(create(f"{DATASET}/quiet", dataset("quiet"))).at(FIRST_SEQ).frame
+            self._parts.append((Segment(frames[i * step : (i + 1) * step]), None))
+            self._parts.append((Segment([quiet]), repo.did))
+        self.matching, self.others = commits, others
+        self.frames = step * others + others
+        self.last_seq = FIRST_SEQ + self.frames
+        self.bytes = sum(len(segment.data) for segment, _ in self._parts)
+
+    def send(self, client: socket.socket) -> None:
+        seq, sent = FIRST_SEQ, {}
+        for segment, did in self._parts:
+            seq = segment.number(seq)
+            client.sendall(segment.data)
+            if did is not None:
+                sent[did] = time.time()
+        sys.stdout.write(json.dumps(sent) + "\n")
+        sys.stdout.flush()
 
 
 class Segment:
@@ -140,7 +175,10 @@ class Segment:
         return seq
 
 
-def serve(stream: Stream | Only) -> None:
+AnyStream = Stream | Only | Flood
+
+
+def serve(stream: AnyStream) -> None:
     """Prints its port and what it holds as one JSON line; serves until standard input ends."""
     listener = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=_accept, args=(listener, stream), daemon=True).start()
@@ -150,19 +188,20 @@ def serve(stream: Stream | Only) -> None:
         "bytes": stream.bytes,
         "matching": stream.matching,
         "last_seq": stream.last_seq,
+        "others": stream.others,
     }
     sys.stdout.write(json.dumps(about) + "\n")
     sys.stdout.flush()
     sys.stdin.read()
 
 
-def _accept(listener: socket.socket, stream: Stream | Only) -> None:
+def _accept(listener: socket.socket, stream: AnyStream) -> None:
     while True:
         client, _ = listener.accept()
         threading.Thread(target=_answer, args=(client, stream), daemon=True).start()
 
 
-def _answer(client: socket.socket, stream: Stream | Only) -> None:
+def _answer(client: socket.socket, stream: AnyStream) -> None:
     head = b""
     while b"\r\n\r\n" not in head:
         head += client.recv(65_536)
@@ -210,13 +249,7 @@ def main(arguments: list[str]) -> None:
     elif kind == "matching":
         serve(Only(matching(count, authors=40)))
     elif kind == "flood":
-        flood = matching(count, authors=1)
-        others = [Repo(did=plc_did(100 + i)) for i in range(20)]
-        late = [
-            r.commit(create(f"{DATASET}/other", dataset("other"))).at(FIRST_SEQ).frame
-            for r in others
-        ]
-        serve(Only([*flood, *late]))
+        serve(Flood(count))
 
 
 if __name__ == "__main__":
