@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from atdata.batches import SampleBatch as SampleBatch
     from atdata.dataset import Dataset as Dataset
     from atdata.dict_sample import DictSample as DictSample
+    from atdata.discovery import find_lens_path as find_lens_path
+    from atdata.discovery import find_lenses as find_lenses
     from atdata.discovery import search as search
     from atdata.download import pull as pull
     from atdata.lens_code import trust as trust
@@ -45,6 +47,8 @@ _LAZY = {
     "Stream": "atdata.streams",
     "URLSource": "atdata.sources",
     "configure": "atdata.settings",
+    "find_lens_path": "atdata.discovery",
+    "find_lenses": "atdata.discovery",
     "load_dataset": "atdata.load",
     "packable": "atdata.samples",
     "pull": "atdata.download",
@@ -65,6 +69,8 @@ __all__ = [
     "Stream",
     "URLSource",
     "configure",
+    "find_lens_path",
+    "find_lenses",
     "lens",
     "load_dataset",
     "packable",
