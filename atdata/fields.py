@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from atdata import ndarray
+from atdata.conversion import Array, conform
 from atdata.protocol.errors import InvalidSample, UnsupportedType, quote
 
 Codec = Callable[[Any], Any]
@@ -92,14 +93,23 @@ def _decode_float(value: Any) -> float:
     if type(value) is float:
         return value
     if type(value) is int:  # 1.0 written as 1
-        return float(value)
+        return _exactly(value)
     raise misfit("float", value)
 
 
 def _encode_float(value: Any) -> float:
-    if isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool):
+    if isinstance(value, float | np.floating):
         return float(value)
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return _exactly(int(value))
     raise misfit("float", value)
+
+
+def _exactly(number: int) -> float:
+    """An integer as a float, if there is one that is the same."""
+    if abs(number) < 2**64 and float(number) == number:
+        return float(number)
+    raise misfit("float that is exactly this integer", number)
 
 
 def _decode_bool(value: Any) -> bool:
@@ -178,16 +188,16 @@ def _array_codecs(hint: Any) -> tuple[Codec, Codec]:
     def encode(value: Any) -> bytes:
         if not isinstance(value, np.ndarray | np.generic):
             raise misfit("a NumPy array", value)
-        return ndarray.encode(ndarray.conform(np.asarray(value), dtype))
+        return ndarray.encode(conform(np.asarray(value), dtype))
 
     decode_bytes = ndarray.decoder(dtype)
 
-    def decode(value: Any) -> ndarray.Array:
+    def decode(value: Any) -> Array:
         if type(value) is bytes:
             return decode_bytes(value)
         if not isinstance(value, np.ndarray):
             raise misfit("an array", value)
-        return ndarray.conform(value, dtype)
+        return conform(value, dtype)
 
     return encode, decode
 

@@ -20,14 +20,13 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from atdata.conversion import Array, conform
 from atdata.protocol.errors import InvalidArray, UnsupportedType, quote
 
 MAGIC = b"\x93NUMPY"
 _NPY_1 = MAGIC + b"\x01\x00"
 MAX_HEADER = 10_000  # bytes; NumPy's own limit for headers that it does not trust
 MAX_DIMENSIONS = 64  # what NumPy has
-
-Array = NDArray[Any]
 
 # Booleans, integers, floats, complex, times and fixed-width text. Objects ("O") would be pickles;
 # raw and structured records ("V") have no name in any schema.
@@ -269,21 +268,3 @@ def _scalar_of(hint: object) -> object:
     if get_origin(hint) is np.ndarray:
         args = get_args(args[1]) if len(args) > 1 else ()
     return args[0] if args else Any
-
-
-def conform(array: Array, dtype: np.dtype[Any] | None) -> Array:
-    """``array`` in ``dtype``: itself (no copy) if it is that already, else converted.
-
-    Only conversions within a kind or to a wider one are made (int → float, float64 → float32; not
-    float → int). Raises ``InvalidArray`` for any other.
-    """
-    if dtype is None or array.dtype == dtype:
-        return array
-    if dtype.itemsize == 0 or dtype.kind in "mM":  # text of any width, times of any unit
-        if array.dtype.kind == dtype.kind:
-            return array
-    elif np.can_cast(array.dtype, dtype, "same_kind"):
-        converted: Array = array.astype(dtype)
-        converted.flags.writeable = array.flags.writeable
-        return converted
-    raise InvalidArray(f"an array of {array.dtype} cannot be read as {dtype}")

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atdata import ndarray
+from atdata.conversion import widens
 from atdata.fields import OpenDtype, SampleField, split_optional
 from atdata.protocol.errors import UnsupportedType, quote
 from atdata.protocol.records import (
@@ -281,7 +282,7 @@ def _reads_dtype(hint: Any, dtype: str | None) -> bool:
         there = np.dtype(_scalar(dtype))
     except UnsupportedType:
         return False
-    return wanted.kind == there.kind or bool(np.can_cast(there, wanted, "same_kind"))
+    return widens(there, wanted)
 
 
 def _spelled(field_type: FieldType) -> str:

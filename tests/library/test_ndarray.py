@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from atdata.ndarray import conform, decode, dtype_of_hint, encode, is_array_hint
+from atdata.ndarray import decode, dtype_of_hint, encode, is_array_hint
 from atdata.protocol.errors import InvalidArray, UnsupportedType
 
 DTYPES = (
@@ -175,36 +175,3 @@ def test_an_open_annotation_names_none() -> None:
 def test_abstract_dtypes_and_objects_are_no_annotation(dtype: type) -> None:
     with pytest.raises(UnsupportedType):
         dtype_of_hint(NDArray[dtype])
-
-
-@pytest.mark.parametrize(
-    ("have", "want", "fits"),
-    [
-        ("f4", "f8", True),
-        ("f8", "f4", True),
-        ("u1", "f4", True),
-        (">i4", "i4", True),
-        ("?", "u1", True),
-        ("f4", "i4", False),
-        ("c8", "f4", False),
-        ("i8", "u1", False),
-        ("U3", "f4", False),
-    ],
-)
-def test_conversion_keeps_within_a_kind_or_widens(have: str, want: str, fits: bool) -> None:
-    array, dtype = np.ones(3, have), np.dtype(want)
-    if not fits:
-        with pytest.raises(InvalidArray, match="cannot be read as"):
-            conform(array, dtype)
-        return
-    converted = conform(array, dtype)
-    assert converted.dtype == dtype
-    assert np.array_equal(converted, array)
-
-
-def test_conforming_copies_nothing_that_fits() -> None:
-    array = np.ones(3, "f4")
-    assert conform(array, np.dtype("f4")) is array
-    assert conform(array, None) is array
-    times = np.zeros(2, "M8[ms]")
-    assert conform(times, np.dtype("M8")) is times

@@ -213,6 +213,38 @@ def test_the_dtype_of_the_annotation_is_written_and_read() -> None:
     assert not read.flags.writeable
 
 
+def test_numbers_that_the_dtype_does_not_hold_are_neither_written_nor_read() -> None:
+    @atdata.packable
+    class Bytes:
+        x: NDArray[np.uint8]
+
+    @atdata.packable
+    class Wide:
+        x: NDArray[np.uint16]
+
+    with pytest.raises(InvalidSample, match=r"Bytes\.x: .*300 is not between 0 and 255"):
+        Bytes(np.array([300], np.uint16)).packed  # noqa: B018
+    data = Wide(np.array([300], np.uint16)).packed
+    with pytest.raises(InvalidSample, match=r"Bytes\.x: .*300 is not between 0 and 255"):
+        Bytes.from_bytes(data)
+    assert Bytes.from_bytes(Wide(np.array([255], np.uint16)).packed).x.tolist() == [255]
+
+
+def test_an_integer_becomes_a_float_only_if_it_stays_the_same() -> None:
+    @atdata.packable
+    class Ratio:
+        x: float
+
+    assert Ratio.from_bytes(ormsgpack.packb({"x": 2**60})).x == 2.0**60
+    assert Ratio.from_bytes(Ratio(np.int64(3)).packed).x == 3.0
+    for number in (2**53 + 1, 2**64 - 1):
+        with pytest.raises(InvalidSample, match=r"Ratio\.x"):
+            Ratio.from_bytes(ormsgpack.packb({"x": number}))
+    for number in (2**53 + 1, 10**400):
+        with pytest.raises(InvalidSample, match=r"Ratio\.x"):
+            Ratio(number).packed  # noqa: B018
+
+
 @pytest.mark.parametrize("dtype", ["u1", "i8", "f2", "f8", "c16", "?"])
 def test_an_open_annotation_keeps_the_dtype_of_the_data(dtype: str) -> None:
     @atdata.packable
