@@ -62,25 +62,30 @@ def test_an_account_that_comes_back_after_its_deletion_is_indexed_again(
 
 
 @pytest.mark.fault(28)
-@pytest.mark.parametrize("status", ["takendown", "suspended", "deactivated", "a status of later"])
 def test_an_account_is_hidden_with_its_rows_and_compared_when_it_is_back(
-    fault: Fault, db: Path, status: str
+    fault: Fault, db: Path
 ) -> None:
+    """Whatever the status is called: ``active`` decides."""
+    statuses = ("takendown", "suspended", "deactivated", "a status of later", None)
+
     async def main() -> None:
         async with Firehose() as net:
-            repo = new_repo(net)
             model = Model.of(net)
-            await net.send(first_commit(repo, "cats", "dogs"))
-            await net.send(account(repo.did, active=False, status=status))
-            model.hide(repo.did, status)
+            repos = [new_repo(net, number) for number in range(len(statuses))]
+            for repo, status in zip(repos, statuses, strict=True):
+                await net.send(first_commit(repo, "cats", "dogs"))
+                await net.send(account(repo.did, active=False, status=status))
+                model.hide(repo.did, status)
             await indexed(net, db)
             same_as(model, db)
             assert model.visible() == []
-            repo.commit(update(DOGS, dataset("wolves")))  # its PDS says nothing of it
-            await net.send(account(repo.did, active=True))
-            model.show(repo.did)
+            for repo in repos:
+                repo.commit(update(DOGS, dataset("wolves")))  # its PDS says nothing of it
+                await net.send(account(repo.did, active=True))
+                model.show(repo.did)
             await indexed(net, db)
             same_as(model, db)
+            assert asked(net, "getRepo") == len(repos)
             fault.fired(asked(net, "getRepo"))
 
     asyncio.run(main())

@@ -19,6 +19,7 @@ from tests.indexer.network import (
     first_commit,
     new_repo,
     reached,
+    rows,
     running,
     settled,
     until,
@@ -38,7 +39,6 @@ def test_a_repo_first_seen_in_its_middle_is_shown_and_then_fetched(fault: Fault,
             net.pds_is_down = True
             async with running(net, db) as indexer:
                 await reached(indexer, net)
-                await until(lambda: asked(net, "getRepo") > 0, lambda: "asked")
             assert (names(db), states(db)) == (["dogs"], ["new"])
             net.pds_is_down = False
             net.asked.clear()
@@ -119,6 +119,7 @@ def test_a_quiet_repo_whose_last_commit_was_swallowed_is_healed_by_the_sweep(
             same_as(Model.of(net), db)
 
     asyncio.run(main())
+    assert '"differing": 1' in rows(db, "SELECT value FROM meta WHERE key = 'sweep'")[0][0]
 
 
 @pytest.mark.fault(22)

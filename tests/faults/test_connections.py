@@ -19,6 +19,7 @@ from tests.indexer.network import (
     DATASET,
     Firehose,
     dataset,
+    error_frame,
     first_commit,
     new_repo,
     reached,
@@ -30,10 +31,6 @@ from tests.indexer.network import (
 from tests.indexer.repo_builder import NOW_US, Message, create
 
 HOUR = 3_600_000_000
-
-
-def error_frame(name: str) -> bytes:
-    return cbor.encode({"op": -1}) + cbor.encode({"error": name, "message": "because"})
 
 
 def cursors(db: Path) -> dict[str, int]:
@@ -192,7 +189,10 @@ def test_connections_that_break_in_every_place_lose_and_double_nothing(
 
 
 @pytest.mark.fault(8)
-def test_a_dead_socket_is_replaced_and_an_idle_one_is_not(fault: Fault, db: Path) -> None:
+@pytest.mark.parametrize("receiver", ["bulk", "websockets"])
+def test_a_dead_socket_is_replaced_and_an_idle_one_is_not(
+    fault: Fault, db: Path, receiver: str
+) -> None:
     """The wire dies in the middle of a frame; nobody closes anything. The other source is silent
     for as long, but answers pings."""
 
@@ -201,7 +201,8 @@ def test_a_dead_socket_is_replaced_and_an_idle_one_is_not(fault: Fault, db: Path
             model = await everything(net)
             async with Wire(net.port, dies_after=[600, 3_000, 5_000]) as wire:
                 net.wire = wire
-                async with running(net, db, idle, ping_seconds=0.2) as indexer:
+                options = {"ping_seconds": 0.2, "receiver": receiver}
+                async with running(net, db, idle, **options) as indexer:  # type: ignore[arg-type]
                     await reached(indexer, net)
                     await settled(indexer)
                     quiet = indexer.status().sources[1].connections

@@ -27,6 +27,7 @@ from websockets.http11 import Request, Response
 
 from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Resolver
+from atdata.protocol import cbor
 from atdata.protocol.syntax import Did
 from indexer.config import IndexerConfig
 from indexer.database import open_database
@@ -48,6 +49,11 @@ def dataset(name: object = "cats", **members: Any) -> dict[str, Any]:
     }
     body = {"$type": DATASET, "name": name, "schemaRef": SCHEMA_URI, "storage": storage}
     return {**body, "createdAt": CREATED, **members}
+
+
+def error_frame(name: str) -> bytes:
+    """A stream's last frame, which says why."""
+    return cbor.encode({"op": -1}) + cbor.encode({"error": name, "message": "because"})
 
 
 def plc_did(number: int) -> Did:
@@ -73,7 +79,6 @@ class Firehose:
     asked: list[str] = field(default_factory=list)
     plc_is_down: bool = False
     pds_is_down: bool = False
-    drops_clients: bool = False
     port: int = 0
     _server: Server | None = None
     _clients: set[ServerConnection] = field(default_factory=set)
@@ -142,19 +147,10 @@ class Firehose:
             for client in list(self._clients):
                 with contextlib.suppress(ConnectionClosed):  # it will come again
                     await client.send(frame)
-            if self.drops_clients:
-                await self._lose_everybody()
 
     @property
     def last(self) -> int:
         return int(self.sent[-1][0]) if self.sent else 0
-
-    async def _lose_everybody(self) -> None:
-        """And wait until somebody is back."""
-        before = len(self.seen)
-        for client in list(self._clients):
-            await client.close()
-        await until(lambda: len(self.seen) > before, lambda: "nobody came back")
 
     async def _serve(self, client: ServerConnection) -> None:
         assert client.request is not None

@@ -233,31 +233,6 @@ async def shake_hands(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     writer.write(head + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
 
 
-async def dead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A WebSocket handshake, and then neither data nor pong, as a host that lost power."""
-    await shake_hands(reader, writer)
-    await asyncio.sleep(60)
-
-
-def test_a_dead_connection_is_given_up_and_an_idle_one_is_not() -> None:
-    async def main() -> tuple[int, int]:
-        async with Firehose() as idle:
-            server = await asyncio.start_server(dead, "127.0.0.1", 0)
-            port = server.sockets[0].getsockname()[1]
-            mute = subscription(f"ws://127.0.0.1:{port}", queue())
-            quiet = subscription(idle.url, queue())
-            tasks = [asyncio.create_task(mute.run()), asyncio.create_task(quiet.run())]
-            await until(lambda: mute.connections > 2, lambda: "given up, twice")
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            server.close()
-            return mute.connections, quiet.connections
-
-    given_up, kept = asyncio.run(main())
-    assert (given_up > 2, kept) == (True, 1)
-
-
 def test_a_source_is_not_read_faster_than_frames_are_taken() -> None:
     sent = 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -68,31 +67,6 @@ def test_it_goes_on_where_it_was_after_a_restart(index: IndexBuilder, tmp_path: 
     assert after.seq == index.seq - 1
     assert after.catch_up() == 1
     assert len(found(after)) == 2
-    after.close()
-
-
-@pytest.mark.parametrize("damage", ["missing", "garbage", "truncated", "emptied"])
-def test_it_is_built_anew_when_it_is_damaged(
-    index: IndexBuilder, tmp_path: Path, damage: str
-) -> None:
-    did = index.account("alice")
-    uri = index.dataset(did, "One", index.schema(did))
-    folder, database = tmp_path / "text", Database(index.connection)
-    before = TextIndex(folder, database)
-    before.catch_up()
-    before.close()
-    for path in [*folder.iterdir()]:
-        if damage == "missing":
-            path.unlink()
-        elif damage == "garbage" and path.name == "meta.json":
-            path.write_bytes(b"\x00garbage")
-        elif damage == "emptied":
-            path.write_bytes(b"")
-        elif damage == "truncated" and re.fullmatch(r"[0-9a-f]{32}\..*", path.name):
-            path.write_bytes(path.read_bytes()[:-3])
-    after = TextIndex(folder, database)
-    after.catch_up()
-    assert found(after) == {key_of(uri)}
     after.close()
 
 
