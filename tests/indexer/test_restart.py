@@ -10,6 +10,7 @@ from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from atdata.protocol.errors import StoreError
 from indexer.database import open_database
@@ -49,10 +50,13 @@ def test_damage_makes_the_file_suspect_and_a_full_disk_does_not() -> None:
     assert not is_suspect(None)
 
 
-async def limited(net: Firehose, db: Path, file_bytes: int) -> tuple[int | None, str]:
-    """``python -m indexer run`` in a process that can't make a file longer than that."""
+async def limited(
+    net: Firehose, db: Path, file_bytes: int, program: list[str]
+) -> tuple[int | None, str]:
+    """``program`` in a process that can't make a file longer than that."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *RUN[:-1], str(db), "--dev", "--source", net.url, "--plc", net.plc),
+        *(sys.executable, *program, "--db", str(db), "--dev"),
+        *("--source", net.url, "--plc", net.plc),
         stderr=PIPE,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes)),
     )
@@ -60,7 +64,17 @@ async def limited(net: Firehose, db: Path, file_bytes: int) -> tuple[int | None,
     return process.returncode, said.decode()
 
 
-def test_a_disk_that_stays_full_ends_the_process_after_one_more_attempt(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "last_words"),
+    [
+        (["-m", "indexer", "run"], "StoreError: "),
+        (["-m", "atdata.cli", "index", "run"], "atdata: "),
+        (["-m", "atdata.cli", "serve", "--port", "0"], "atdata: the indexer ended: "),
+    ],
+)
+def test_a_disk_that_stays_full_ends_the_process_after_one_more_attempt(
+    tmp_path: Path, program: list[str], last_words: str
+) -> None:
     """The log of the database can't grow: the cursor stays with the rows that were stored."""
     db = tmp_path / "index.duckdb"
     open_database(db).close()
@@ -70,13 +84,13 @@ def test_a_disk_that_stays_full_ends_the_process_after_one_more_attempt(tmp_path
         async with Firehose() as net:
             repos = [new_repo(net, n) for n in range(40)]
             await net.send(*(first_commit(repo, "x" * 190, "y" * 190) for repo in repos))
-            return await limited(net, db, 20_000)
+            return await limited(net, db, 20_000, program)
 
     status, said = asyncio.run(main())
     assert status == 1
     assert size > 20_000, "the file itself can't be written, either"
     assert len(re.findall("starts anew, once", said)) == 1, said
-    assert said.splitlines()[-1].startswith("StoreError: "), said
+    assert said.splitlines()[-1].startswith(last_words), said
     assert "Traceback" not in said
     assert "No space left" in said or "File too large" in said
     ((stored,),) = rows(db, "SELECT count(*) FROM records")
