@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import ormsgpack
 
-from atdata.fields import Codec, SampleField, misfit
+from atdata.fields import Codec, SampleField, check_nesting, misfit
 from atdata.protocol.errors import DataError, InvalidSample, quote
 
 MAX_SHAPES = 64  # of samples of one type: which fields are None, which floats came as int
@@ -25,14 +25,16 @@ _Steps = tuple[tuple[str, Codec], ...]
 
 
 def unpack(data: bytes | memoryview) -> dict[str, Any]:
-    """One msgpack map. The decoder bounds nesting and checks every length. Raises
-    ``InvalidSample``."""
+    """One msgpack map. The decoder checks every length. Raises ``InvalidSample``, also for lists
+    and maps that are nested deeper than ``MAX_NESTING``."""
     try:
         values: dict[str, Any] = ormsgpack.unpackb(data)
     except ValueError as error:
         raise InvalidSample(f"{len(data)} bytes are not one msgpack map: {error}") from error
     if type(values) is not dict:
         raise misfit("a map of fields", values)
+    for value in values.values():
+        check_nesting(value)
     return values
 
 
@@ -76,11 +78,13 @@ def reader_of(cls: type[T], fields: tuple[SampleField, ...]) -> Callable[[bytes 
 
 
 def _steps(fields: tuple[SampleField, ...], values: Mapping[str, Any]) -> _Steps:
-    # What a value of these types decodes to is the value itself, whatever it is.
+    # What a value of these types decodes to is the value itself, whatever it is; but how deep
+    # lists and maps are nested is looked at each time.
     return tuple(
         (field.name, field.decode)
         for field in fields
         if not (values[field.name] is None or field.hint is type(values[field.name]))
+        or field.hint in (list, dict)
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from atdata import ndarray
 from atdata.decoding import unpack
+from atdata.fields import check_nesting
 from atdata.protocol.errors import InvalidArray, quote
 from atdata.sample_base import Packed, equal, line, pack
 
@@ -47,6 +48,8 @@ class DictSample(Packed, Mapping[str, Any]):
     @property
     def packed(self) -> bytes:
         """One msgpack map, fields in order, arrays as npy 1.0. Raises ``InvalidSample``."""
+        for value in self._values.values():
+            check_nesting(value)
         return pack({name: _stored(value) for name, value in self._values.items()})
 
     def __getattr__(self, name: str) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -20,6 +20,9 @@ from atdata.conversion import Array, conform
 from atdata.protocol.errors import InvalidSample, UnsupportedType, quote
 
 Codec = Callable[[Any], Any]
+
+MAX_NESTING = 64  # lists and maps in one another, where the annotation does not say how many
+_CONTAINERS = frozenset({list, tuple, dict})
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,31 @@ def _encode_bytes(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """A dict or a list of anything: what msgpack holds is what there is."""
+    """Anything: what msgpack holds is what there is."""
+    check_nesting(value)
     return value
+
+
+def check_nesting(value: Any) -> None:
+    """Raises ``InvalidSample`` for more than ``MAX_NESTING`` lists and maps in one another, which
+    whoever walks over them (comparing, copying) would come to the end of Python's stack with."""
+    if type(value) not in _CONTAINERS:
+        return
+    open_ones = [_inside(value)]
+    while open_ones:
+        inner = next((item for item in open_ones[-1] if type(item) in _CONTAINERS), None)
+        if inner is None:
+            open_ones.pop()
+        elif len(open_ones) == MAX_NESTING:
+            raise InvalidSample(f"lists and maps are nested deeper than {MAX_NESTING}")
+        else:
+            open_ones.append(_inside(inner))
+
+
+def _inside(container: Any) -> Iterator[Any]:
+    items = container.values() if type(container) is dict else container
+    # Most hold no other, which is known without a step of Python for each item.
+    return iter(()) if _CONTAINERS.isdisjoint(map(type, items)) else iter(items)
 
 
 _SCALARS: dict[Any, tuple[Codec, Codec]] = {
@@ -202,6 +228,13 @@ def _array_codecs(hint: Any) -> tuple[Codec, Codec]:
     return encode, decode
 
 
+def _any_list(value: Any) -> list[Any]:
+    if type(value) is not list:
+        raise misfit("list", value)
+    check_nesting(value)
+    return value
+
+
 def _list_codecs(item_hint: Any) -> tuple[Codec, Codec]:
     encode_item, decode_item = _codecs(item_hint)
 
@@ -215,12 +248,13 @@ def _list_codecs(item_hint: Any) -> tuple[Codec, Codec]:
             raise misfit("list", value)
         return [decode_item(item) for item in value]
 
-    return encode, decode
+    return encode, _any_list if item_hint is Any else decode
 
 
 def _dict_codecs() -> tuple[Codec, Codec]:
     def same(value: Any) -> dict[str, Any]:
         if isinstance(value, dict):
+            check_nesting(value)
             return value
         raise misfit("dict", value)
 
