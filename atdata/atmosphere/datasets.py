@@ -217,7 +217,9 @@ class DatasetLoader:
         entry = self.entry(uri)
         own = self._client.is_authenticated and entry.did == self._client.did
         pds = self._client.pds if own else None
-        return Dataset[sample_type](open_source(entry, pds))  # type: ignore[valid-type]
+        typed: Any = Dataset[sample_type]  # type: ignore[valid-type]
+        made: Dataset[Sample] = typed(open_source(entry, pds), metadata=entry.metadata)
+        return made
 
 
 def with_blobs(draft: DatasetRecord, uploaded: Sequence[Uploaded]) -> DatasetRecord:

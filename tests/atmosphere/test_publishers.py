@@ -112,6 +112,7 @@ def test_publish_with_urls_outside(
     opened = loader.to_dataset(uri, Feature)
     assert isinstance(opened.source, URLSource)
     assert len(opened.list_shards()) == 4
+    assert opened.metadata == {"epochs": 3}
 
 
 def test_the_schema_is_published_unless_that_is_switched_off(client: AtmosphereClient) -> None:
