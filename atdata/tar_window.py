@@ -97,6 +97,11 @@ class Window:
             self._fail(f"broken gzip: {error}", self.base + self.end)
 
     def _read_into(self, free: memoryview) -> int:
+        if isinstance(self._stream, gzip.GzipFile):
+            # One step: what was unpacked before the stream breaks off is not lost with it.
+            part = self._stream.read1(len(free))
+            free[: len(part)] = part
+            return len(part)
         if isinstance(self._stream, io.BufferedIOBase):
             return self._stream.readinto(free)
         part = self._stream.read(len(free))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+import zlib
+from random import Random
 
 import pytest
 import webdataset
@@ -143,6 +145,22 @@ def test_gzip_cut_anywhere_or_damaged() -> None:
     checksum_wrong = data[:-8] + bytes([data[-8] ^ 1]) + data[-7:]
     with pytest.raises(InvalidShard, match="gzip"):
         read(checksum_wrong)
+
+
+def until_it_breaks(data: bytes) -> list[str]:
+    names: list[str] = []
+    with pytest.raises(InvalidShard):
+        names += (member.name for member in read_members(io.BytesIO(data), "shard.tar"))
+    return names
+
+
+def test_of_a_gzip_that_is_cut_every_whole_member_is_read() -> None:
+    random = Random(1)
+    whole = gzip.compress(tar([(f"{i}.msgpack", random.randbytes(3000)) for i in range(300)]))
+    for part in (1, 3, 5, 9):
+        cut = whole[: len(whole) * part // 10]
+        unpacked = zlib.decompressobj(31).decompress(cut)
+        assert until_it_breaks(cut) == until_it_breaks(unpacked)
 
 
 @given(st.data())
