@@ -43,7 +43,7 @@ from atdata.protocol.errors import (
 from atdata.protocol.records import BlobStorage, ExternalStorage, S3Storage
 from atdata.protocol.syntax import AtUri, BlobUri
 from atdata.settings import settings
-from atdata.shard_files import Shard, ShardFile, Stopped
+from atdata.shard_files import Rest, Shard, ShardFile, Stopped
 from atdata.sources import expand, expand_all
 
 if sys.platform != "win32":
@@ -191,9 +191,10 @@ def _fetch_all(
     known = _known(folder, found)
     files = {shard.file: shard for shard in shards}
     stop = threading.Event()
+    rest = Rest(stop)
     with ThreadPoolExecutor(workers, thread_name_prefix="pull") as pool:
         jobs = {
-            name: pool.submit(_fetch, shard, folder, known.get(shard.url), count, stop)
+            name: pool.submit(_fetch, shard, folder, known.get(shard.url), count, stop, rest)
             for name, shard in files.items()
         }
         try:
@@ -224,11 +225,17 @@ def _fetch_all(
 
 
 def _fetch(
-    shard: Shard, folder: Path, known: Cid | None, count: _Count, stop: threading.Event
+    shard: Shard,
+    folder: Path,
+    known: Cid | None,
+    count: _Count,
+    stop: threading.Event,
+    rest: Rest,
 ) -> Cid:
     def get(shard: Shard) -> Cid:
-        http = settings().http
-        return ShardFile(shard, folder, http, tell=count.of(shard.file), stop=stop).fetch(known)
+        tell = count.of(shard.file)
+        file = ShardFile(shard, folder, settings().http, tell=tell, stop=stop, rest=rest)
+        return file.fetch(known)
 
     try:
         try:

@@ -12,10 +12,12 @@ import hashlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 from atdata.checksums import Hash, algorithm_of, new_hash, wrong_digest
 from atdata.library import file_cid, raw_cid
@@ -30,13 +32,16 @@ from atdata.protocol.errors import (
     InvalidShard,
 )
 from atdata.protocol.records import Checksum
+from atdata.url_stream import Version, size_of_all
 
 PIECE = 1 << 20
 MAX_SHARD_BYTES = 1 << 40
 ATTEMPTS = 4  # in a row that bring nothing new
 FIRST_DELAY = 0.25  # seconds; doubled each time
+MAX_REST = 3_600.0  # seconds that a host may ask to be left alone
 TRY_AGAIN = frozenset({None, 408, 429, 500, 502, 503, 504})
-RANGE_NOT_SATISFIABLE = 416
+PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
+MAX_VERSION = 1_000  # characters of what a host calls a version
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +68,29 @@ class Shard:
         return self.cid is not None or algorithm_of(self.checksum) is not None
 
 
+class Rest:
+    """Hosts that asked to be left alone (Retry-After), for all shards of one pull. ``clock`` is a
+    monotonic one, in seconds."""
+
+    def __init__(
+        self, stop: threading.Event, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stop, self._clock = stop, clock
+        self._until: dict[str, float] = {}
+
+    def ask(self, address: str, seconds: float) -> None:
+        """The host of ``address`` wants to be left alone for so long."""
+        until = self._clock() + seconds
+        host = urlsplit(address).netloc
+        self._until[host] = max(until, self._until.get(host, until))
+
+    def wait(self, address: str) -> None:
+        """Until its host may be asked again, or the pull is stopped."""
+        left = self._until.get(urlsplit(address).netloc, 0.0) - self._clock()
+        if left > 0:
+            self._stop.wait(left)
+
+
 class ShardFile:
     """The file of one shard. ``tell`` is told how many of its bytes are there."""
 
@@ -74,9 +102,11 @@ class ShardFile:
         *,
         tell: Callable[[int], object],
         stop: threading.Event,
+        rest: Rest | None = None,
     ) -> None:
         self._shard, self._http = shard, http
         self._tell, self._stop = tell, stop
+        self._rest = rest or Rest(stop)
         self._path = folder / shard.file
         self._part = folder / f"{shard.file}.part"
         self._validator = folder / f"{shard.file}.part.version"
@@ -124,18 +154,21 @@ class ShardFile:
         """Until the end of the shard, as long as each attempt gets further than all before."""
         furthest, idle = 0, 0
         while True:
+            self._rest.wait(self._shard.address)
+            self._check_stop()
             try:
                 return self._attempt()
             except (FetchFailed, FetchTimeout) as error:
-                if isinstance(error, FetchFailed) and error.status not in TRY_AGAIN:
-                    raise
                 reached = self._part.stat().st_size if self._part.is_file() else 0
                 idle = 0 if reached > furthest else idle + 1
                 furthest = max(furthest, reached)
-                if idle >= ATTEMPTS:
+                delay = _delay(error, idle)
+                if delay is None:
                     raise
-                log.warning("%s; going on at byte %d", error, reached)
-                if self._stop.wait(FIRST_DELAY * (1 << idle)):
+                log.warning("%s; going on at byte %d in %.1f s", error, reached, delay)
+                if isinstance(error, FetchFailed) and error.retry_after is not None:
+                    self._rest.ask(self._shard.address, delay)
+                elif self._stop.wait(delay):
                     raise Stopped(f"{self._part} is kept") from error
 
     def _attempt(self) -> Cid:
@@ -163,14 +196,12 @@ class ShardFile:
             file.truncate(0)
 
     def _receive(self, file: IO[bytes], checks: _Checks, start: int) -> None:
-        headers = {"Accept-Encoding": "identity"}
-        if start:
-            headers["Range"] = f"bytes={start}-"
-            if not self._shard.proves_itself:
-                headers["If-Range"] = self._validator.read_text("latin-1")
+        headers = {"Accept-Encoding": "identity", **self._range(start)}
         request = self._http.stream(self._shard.address, headers=headers, max_bytes=MAX_SHARD_BYTES)
         with request as body:
-            if start and not _continues(body, start):
+            if body.status == PARTIAL_CONTENT:
+                self._check_range(body, start)
+            elif start:
                 checks.start()
                 start = 0
             if start == 0:
@@ -184,15 +215,38 @@ class ShardFile:
                 self._tell(checks.size)
         file.truncate(checks.size)
 
+    def _range(self, start: int) -> dict[str, str]:
+        if not start:
+            return {}
+        wanted = {"Range": f"bytes={start}-"}
+        if not self._shard.proves_itself and (validator := self._version().validator) is not None:
+            wanted["If-Range"] = validator
+        return wanted
+
+    def _check_range(self, body: Body, start: int) -> None:
+        """Raises ``FetchFailed`` (416) unless this is the rest of what we have."""
+        size = size_of_all(body, start)
+        same = self._shard.proves_itself or self._version().may_be(Version.of(body, size))
+        if size is None or (start and not same):
+            why = f"{self._part}: the host answered with something else than the rest"
+            raise FetchFailed(why, RANGE_NOT_SATISFIABLE)
+
+    def _version(self) -> Version:
+        """The version of which we have a part."""
+        validator, _, size = self._validator.read_text("latin-1").partition("\n")
+        return Version(validator or None, int(size) if size.isdecimal() else None)
+
     def _note_version(self, body: Body, file: IO[bytes]) -> None:
-        """What the host calls this version of an unproven shard, before the first byte of it."""
+        """What the host calls this version of an unproven shard, before the first byte of it. A
+        length alone is not enough here: what is left of a pull may be continued a year later."""
         if self._shard.proves_itself:
             return
         file.truncate(0)
         self._validator.unlink(missing_ok=True)
-        tag = body.headers.get("ETag")
-        if tag is not None and tag.startswith('"') and len(tag) < 1000:
-            self._validator.write_text(tag, "latin-1")
+        version = Version.of(body, body.content_length)
+        if version.validator is not None and len(version.validator) <= MAX_VERSION:
+            text = f"{version.validator}\n{'' if version.size is None else version.size}"
+            self._validator.write_text(text, "latin-1")
 
     def _keep(self, file: IO[bytes], checks: _Checks) -> Cid:
         file.flush()
@@ -278,8 +332,14 @@ def _write(file: IO[bytes], piece: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def _continues(body: Body, start: int) -> bool:
-    """Whether the answer begins at byte ``start`` and not at the beginning."""
-    return body.status == 206 and body.headers.get("Content-Range", "").startswith(
-        f"bytes {start}-"
-    )
+def _delay(error: FetchFailed | FetchTimeout, idle: int) -> float | None:
+    """Seconds to wait after a failed attempt, when the last ``idle`` brought nothing; None to give
+    up. What a host asks for goes before what we would like."""
+    if idle >= ATTEMPTS:
+        return None
+    if isinstance(error, FetchFailed):
+        if error.status not in TRY_AGAIN:
+            return None
+        if error.retry_after is not None:
+            return error.retry_after if error.retry_after <= MAX_REST else None
+    return FIRST_DELAY * (1 << idle)

@@ -25,11 +25,11 @@ ATTEMPTS = 4  # in a row that bring nothing new
 RECONNECTS = 100  # in all
 FIRST_DELAY = 0.2  # seconds; doubled each time
 
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})", re.ASCII)
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class _Version:
+class Version:
     """What tells one version of the bytes from another: a strong ETag, else the time of the last
     change, and the number of bytes."""
 
@@ -37,15 +37,25 @@ class _Version:
     size: int | None
 
     @classmethod
-    def of(cls, body: Body, size: int | None) -> _Version:
+    def of(cls, body: Body, size: int | None) -> Version:
         etag = body.headers.get("ETag", "")
         return cls(etag if etag.startswith('"') else body.headers.get("Last-Modified"), size)
 
-    def may_be(self, other: _Version) -> bool:
+    def may_be(self, other: Version) -> bool:
         """Whether what both of them say is the same, and that is anything at all."""
-        if self.validator != other.validator and None not in (self.validator, other.validator):
-            return False
-        return self.size == other.size and (self.size is not None or self.validator is not None)
+        pairs = ((self.validator, other.validator), (self.size, other.size))
+        said = [pair for pair in pairs if None not in pair]
+        return bool(said) and all(one == another for one, another in said)
+
+
+def size_of_all(body: Body, start: int) -> int | None:
+    """How many bytes there are in all, if this answer (206) holds those from ``start`` to the end;
+    None if it holds others."""
+    found = _CONTENT_RANGE.fullmatch(body.headers.get("Content-Range", ""))
+    if found is None:
+        return None
+    first, last, size = map(int, found.groups())
+    return size if (first, last) == (start, size - 1) else None
 
 
 class UrlStream(io.RawIOBase):
@@ -62,7 +72,7 @@ class UrlStream(io.RawIOBase):
         self._at = self._failures = self._reconnects = 0
         self._request = ExitStack()
         self._body = self._open({})
-        self._version = _Version.of(self._body, self._body.content_length)
+        self._version = Version.of(self._body, self._body.content_length)
 
     def readable(self) -> bool:
         return True
@@ -98,12 +108,12 @@ class UrlStream(io.RawIOBase):
             headers["If-Range"] = self._version.validator
         self._body = body = self._open(headers)
         if body.status == 206:
-            found = _CONTENT_RANGE.fullmatch(body.headers.get("Content-Range", ""))
-            if found is None or int(found[1]) != self._at:
+            size = size_of_all(body, self._at)
+            if size is None:
                 raise self._broken("answered with another range than was asked for")
-            self._check(_Version.of(body, int(found[2])))
+            self._check(Version.of(body, size))
             return
-        self._check(_Version.of(body, body.content_length))
+        self._check(Version.of(body, body.content_length))
         left = self._at
         while left:
             piece = len(body.read(min(left, 1 << 18)))
@@ -111,7 +121,7 @@ class UrlStream(io.RawIOBase):
                 raise self._broken("has become shorter")
             left -= piece
 
-    def _check(self, version: _Version) -> None:
+    def _check(self, version: Version) -> None:
         if not self._version.may_be(version):
             raise self._broken(f"may have changed: {self._version} before, {version} now")
 

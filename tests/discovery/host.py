@@ -56,6 +56,7 @@ class Host:
     files: dict[str, bytes] = field(default_factory=dict)  # by blob CID, or path
     ranges: bool = False  # whether files are served by range; a PDS does not
     etags: dict[str, str] = field(default_factory=dict)  # by path
+    modified: dict[str, str] = field(default_factory=dict)  # by path
     write: Write = field(default=lambda request, data: _write_all(request, data))
 
     @classmethod
@@ -167,14 +168,17 @@ class Host:
             request.send_header("Content-Range", span)
         if name in self.etags:
             request.send_header("ETag", self.etags[name])
+        if name in self.modified:
+            request.send_header("Last-Modified", self.modified[name])
         request.send_header("Content-Length", str(len(data) - start))
         request.end_headers()
         self.write(request, data[start:])
 
     def _start(self, request: BaseHTTPRequestHandler, name: str) -> int:
         asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
-        tag = request.headers.get("If-Range", self.etags.get(name))
-        return int(asked[1]) if asked and self.ranges and tag == self.etags.get(name) else 0
+        versions = self.etags.get(name), self.modified.get(name)
+        same = request.headers.get("If-Range") in (None, *versions)
+        return int(asked[1]) if asked and self.ranges and same else 0
 
     # --- as an index -----------------------------------------------------------------------------
 

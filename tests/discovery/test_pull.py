@@ -15,6 +15,7 @@ import pytest
 
 import atdata
 from atdata.library import Library
+from atdata.network.http import HttpClient, Policy
 from atdata.protocol.cid import RAW, Cid
 from atdata.protocol.errors import (
     BlockedAddress,
@@ -33,13 +34,16 @@ from atdata.protocol.records import (
     S3Storage,
 )
 from atdata.protocol.syntax import AtUri
+from atdata.shard_files import Rest, Shard, ShardFile
 from tests.discovery.conftest import Configure
 from tests.discovery.host import DID, HANDLE, Host, Write
 from tests.library.shards import Feature, features, shard
+from tests.network.local_server import content, in_turn, status
 
 GETBLOB = "com.atproto.sync.getBlob"
 SHARDS = [shard(features(start, 3)) for start in (0, 3, 6)]
 SAMPLES = features(0, 9)
+THEN = "Sun, 01 Nov 2026 00:00"
 
 
 @pytest.fixture
@@ -311,22 +315,58 @@ def test_without_a_checksum_the_length_is_all_there_is(
     assert atdata.pull(uri)[0].read_bytes() == SHARDS[0], "as it was when it was pulled before"
 
 
+@pytest.mark.parametrize("states", ["ETag", "Last-Modified"])
 def test_an_unproven_part_goes_on_only_under_the_hosts_own_version(
-    host: Host, library: Path
+    host: Host, library: Path, states: str
 ) -> None:
     uri = external(host, ExternalShard(host.file("/a.tar", SHARDS[0])))
-    host.ranges, host.etags["/a.tar"] = True, '"one"'
+    stated = host.etags if states == "ETag" else host.modified
+    one, two = ('"one"', '"two"') if states == "ETag" else (f"{THEN}:00 GMT", f"{THEN}:01 GMT")
+    host.ranges, stated["/a.tar"] = True, one
 
     def changes_meanwhile(request: BaseHTTPRequestHandler, data: bytes) -> None:
         request.wfile.write(data[:4000])
         request.close_connection = True
-        host.files["/a.tar"], host.etags["/a.tar"] = SHARDS[1], '"two"'
+        host.files["/a.tar"], stated["/a.tar"] = SHARDS[1], two
         host.write = broken_after(2000)
 
     host.write = changes_meanwhile
     assert atdata.pull(uri)[0].read_bytes() == SHARDS[1]
-    tags = [headers.get("If-Range") for headers in host.requests("/a.tar")]
-    assert tags == [None, '"one"', '"two"']
+    asked = [(seen.get("Range"), seen.get("If-Range")) for seen in host.requests("/a.tar")]
+    assert asked == [(None, None), ("bytes=4000-", one), ("bytes=2000-", two)]
+
+
+def test_a_part_of_which_the_host_states_the_length_only_is_begun_again(
+    host: Host, library: Path
+) -> None:
+    uri = external(host, ExternalShard(host.file("/a.tar", SHARDS[0])))
+    host.ranges, host.write = True, broken_after(4000)
+    assert atdata.pull(uri)[0].read_bytes() == SHARDS[0]
+    assert [seen.get("Range") for seen in host.requests("/a.tar")] == [None, None]
+
+
+@pytest.mark.parametrize("wrong", ["of another version", "of another length", "not all the rest"])
+def test_a_range_that_is_not_the_rest_is_not_joined_to_the_part(
+    host: Host, library: Path, wrong: str
+) -> None:
+    uri = external(host, ExternalShard(host.file("/a.tar", SHARDS[0])))
+    host.etags["/a.tar"], host.write = '"one"', broken_after(4000)
+    whole = host.server.routes["/a.tar"]
+    size = len(SHARDS[1]) + (512 if wrong == "of another length" else 0)
+    end = size - (512 if wrong == "not all the rest" else 0)
+    tag = '"two"' if wrong == "of another version" else '"one"'
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        if "Range" not in request.headers:
+            whole(request)
+            return
+        span = f"bytes 4000-{end - 1}/{size}"
+        content(bytes(end - 4000), 206, content_range=span, etag=tag)(request)
+
+    host.server.routes["/a.tar"] = answer
+    assert atdata.pull(uri)[0].read_bytes() == SHARDS[0]
+    asked = [seen.get("Range") for seen in host.requests("/a.tar")]
+    assert asked == [None, "bytes=4000-", None]
 
 
 def test_patterns_are_many_shards(host: Host, library: Path) -> None:
@@ -342,6 +382,51 @@ def test_what_a_record_must_not_name_is_not_fetched(host: Host, library: Path) -
             atdata.pull(external(host, ExternalShard(url)))
         with pytest.raises(BlockedAddress):
             atdata.load_dataset(external(host, ExternalShard(url)))
+
+
+# --- hosts that want to be left alone ----------------------------------------------------------
+
+
+class Clock(threading.Event):
+    """Time that passes only while somebody waits for a pull to be stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now, self.waits = 0.0, list[float]()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout or 0.0)
+        self.now += timeout or 0.0
+        return False
+
+
+def test_a_host_is_left_alone_for_as_long_as_it_asks(host: Host, tmp_path: Path) -> None:
+    urls = [host.file(f"/{name}.tar", SHARDS[0]) for name in "ab"]
+    limited = status(503, retry_after="60")
+    host.server.routes["/a.tar"] = in_turn(limited, host.server.routes["/a.tar"])
+    clock = Clock()
+    http, rest = HttpClient(Policy(dev=True)), Rest(clock, clock=lambda: clock.now)
+
+    def fetch(url: str, name: str) -> None:
+        shard_file = ShardFile(
+            Shard(url, url, name), tmp_path, http, tell=int, stop=clock, rest=rest
+        )
+        shard_file.fetch()
+
+    fetch(urls[0], "a.tar")
+    assert (clock.waits, len(host.server.seen)) == ([60.0], 2)
+    rest.ask(urls[0], 40.0)
+    fetch(urls[1], "b.tar")
+    assert clock.waits == [60.0, 40.0], "the other shards of that host wait as well"
+
+
+def test_a_host_that_asks_for_more_than_an_hour_ends_the_pull(host: Host, library: Path) -> None:
+    uri = external(host, ExternalShard(host.file("/a.tar", SHARDS[0])))
+    host.server.routes["/a.tar"] = status(429, retry_after="7200")
+    with pytest.raises(FetchFailed, match="429") as caught:
+        atdata.pull(uri)
+    assert caught.value.retry_after == 7200
+    assert len(host.requests("/a.tar")) == 1
 
 
 # --- shards in buckets -----------------------------------------------------------------------
