@@ -9,11 +9,47 @@ from __future__ import annotations
 
 import duckdb
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+
+
+def _without_key(table: str, columns: str) -> tuple[str, ...]:
+    """The same table and rows, but no primary key, which no statement takes away."""
+    return (
+        f"ALTER TABLE {table} RENAME TO {table}_before",
+        f"CREATE TABLE {table} ({columns})",
+        f"INSERT INTO {table} BY NAME SELECT * FROM {table}_before",  # noqa: S608
+        f"DROP TABLE {table}_before",
+    )
+
 
 _STEPS: dict[int, tuple[str, ...]] = {
     2: ("ALTER TABLE repos ADD COLUMN IF NOT EXISTS sync_error VARCHAR",),
     3: ("ALTER TABLE sources ADD COLUMN IF NOT EXISTS halted_because VARCHAR",),
+    4: (
+        *_without_key(
+            "sources",
+            "source BIGINT NOT NULL, url VARCHAR NOT NULL, cursor BIGINT NOT NULL, event_time "
+            "TIMESTAMPTZ, seen_at TIMESTAMPTZ, gaps JSON NOT NULL DEFAULT '[]', "
+            "halted_because VARCHAR",
+        ),
+        *_without_key(
+            "repos",
+            "repo BIGINT NOT NULL, did VARCHAR NOT NULL, handle VARCHAR, handle_verified "
+            "BOOLEAN NOT NULL DEFAULT false, pds VARCHAR, active BOOLEAN NOT NULL DEFAULT "
+            "true, status VARCHAR, account_seq JSON NOT NULL DEFAULT '{}', rev VARCHAR, "
+            "data_cid VARCHAR, sync_state VARCHAR NOT NULL, sync_error VARCHAR",
+        ),
+        *_without_key(
+            "quarantine",
+            "id BIGINT NOT NULL, source VARCHAR NOT NULL, seq BIGINT, did VARCHAR, reason "
+            "VARCHAR NOT NULL, detail VARCHAR NOT NULL, frame BLOB NOT NULL, kept_at "
+            "TIMESTAMPTZ NOT NULL",
+        ),
+        *_without_key(
+            "drops",
+            "reason VARCHAR NOT NULL, count BIGINT NOT NULL",
+        ),
+    ),
 }
 """Version → the statements that lead to it from the one before."""
 

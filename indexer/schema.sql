@@ -1,9 +1,13 @@
--- The only DDL of the index (schema version 3; older files: migrations.py). Run at open in its own transaction, followed by
+-- The only DDL of the index (schema version 4; older files: migrations.py). Run at open in its own transaction, followed by
 -- CHECKPOINT, before any row is written. No secondary indexes (docs/invariants.md).
 --
 -- Keys: `doc` and `repo` are the first 63 bits of SHA-256 over the AT URI or the DID. So a key is
 -- a function of the network, not of the order of delivery, and a lookup by URI is a lookup by
 -- integer without any second index.
+--
+-- Only tables in which records are looked up have a primary key: of one that has, DuckDB never gives
+-- back the space of rows that were deleted. Those whose rows are replaced all the time (sources, repos,
+-- quarantine, drops) have none; that a key is in them once is the writer's to see to.
 --
 -- Times are read with epoch_us(…): fetching a TIMESTAMPTZ into Python needs pytz, which is not among
 -- the dependencies.
@@ -14,7 +18,7 @@ CREATE TABLE IF NOT EXISTS meta (
 );
 
 CREATE TABLE IF NOT EXISTS sources (
-    source     BIGINT PRIMARY KEY,        -- key of the url
+    source     BIGINT NOT NULL,           -- key of the url
     url        VARCHAR NOT NULL,
     cursor     BIGINT NOT NULL,           -- every event at or below it is durable or quarantined
     event_time TIMESTAMPTZ,               -- `time` of the event at the cursor
@@ -24,7 +28,7 @@ CREATE TABLE IF NOT EXISTS sources (
 );
 
 CREATE TABLE IF NOT EXISTS repos (
-    repo            BIGINT PRIMARY KEY,   -- key of the did
+    repo            BIGINT NOT NULL,      -- key of the did
     did             VARCHAR NOT NULL,
     handle          VARCHAR,
     handle_verified BOOLEAN NOT NULL DEFAULT false,
@@ -133,7 +137,7 @@ CREATE TABLE IF NOT EXISTS changes (
 );
 
 CREATE TABLE IF NOT EXISTS quarantine (
-    id      BIGINT PRIMARY KEY,           -- key of all that follows but the time
+    id      BIGINT NOT NULL,              -- key of all that follows but the time
     source  VARCHAR NOT NULL,
     seq     BIGINT,
     did     VARCHAR,
@@ -144,6 +148,6 @@ CREATE TABLE IF NOT EXISTS quarantine (
 );
 
 CREATE TABLE IF NOT EXISTS drops (
-    reason VARCHAR PRIMARY KEY,
+    reason VARCHAR NOT NULL,
     count  BIGINT NOT NULL
 );

@@ -18,7 +18,7 @@ SCHEMAS = Path(__file__).parent / "schemas"
 DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[1, 2, 3])
 def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A closed file as an earlier release wrote it, with a repo, a source and a drop."""
     path, version = tmp_path / "index.duckdb", request.param
@@ -48,11 +48,17 @@ def columns(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, ...]]:
     return sorted(connection.execute(query).fetchall())
 
 
+def keys(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, ...]]:
+    query = "SELECT table_name, constraint_text FROM duckdb_constraints() WHERE constraint_type = ?"
+    return sorted(connection.execute(query, ["PRIMARY KEY"]).fetchall())
+
+
 def test_an_older_file_is_brought_forward_with_all_that_it_holds(
     older: Path,
 ) -> None:
     with open_database(older) as connection, open_database(":memory:") as new:
         assert columns(connection) == columns(new)
+        assert keys(connection) == keys(new)
         store = Store(connection)
     desynchronized = SyncState.DESYNCHRONIZED
     state = RepoState(DID, "alice.test", rev="rev", data_cid="cid", sync_state=desynchronized)

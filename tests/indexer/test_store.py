@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -397,6 +398,25 @@ def test_the_quarantine_is_bounded_by_bytes() -> None:
     index = Index(limits=QuarantineLimits(bytes=1_000))
     keep(index, *(bytes([i]) * 300 for i in range(4)))
     assert index.all("SELECT count(*), sum(octet_length(frame)) FROM quarantine") == [(2, 600)]
+
+
+def test_what_was_let_go_gives_its_space_back(tmp_path: Path) -> None:
+    """Whoever sends rubbish without end fills neither the disk nor the memory. (Rows that were
+    deleted stay in a table that has a primary key.)"""
+    path = tmp_path / "index.duckdb"
+    index = Index(path, limits=QuarantineLimits(rows=300, bytes=10_000_000))
+    sizes = []
+    for _ in range(15):
+        batch = index.store.batch()
+        for _ in range(100):
+            batch.drop(drop(os.urandom(10_000)), NOW, keep=True)
+        batch.set_repo(RepoState(ALICE))
+        batch.advance(Position(SOURCE, len(sizes) + 1))
+        index.store.apply(batch)
+        index.connection.execute("CHECKPOINT")
+        sizes.append(path.stat().st_size)
+    assert index.store.quarantined <= 300
+    assert max(sizes) < 12_000_000, sizes  # of 15 MB that passed through
 
 
 def test_details_of_drops_are_short() -> None:
