@@ -36,7 +36,13 @@ _PAX_TIME = re.compile(rb"\d{1,3} [acm]time=[\d.]{1,40}\n")
 _LONG_NAME, _SPARSE = b"L", b"S"
 _FOR_THE_NEXT = frozenset({b"g", b"K"})  # extension headers that say nothing about data
 _SAMPLE = SAMPLE_EXTENSION.encode()
-_NO_KEY = (b"", b"/")  # how what is before the dot ends, if there is no name in it
+_SLASH, _UNDERSCORE = b"/_"
+# What whoever wrote the shard keeps beside the samples: folders, which WebDataset passes over too,
+# and files.
+_META_FOLDER = re.compile(rb"__[^/]*__/")
+_META_FILE = re.compile(rb"__[^/.]*__\.")
+# A sample's extension and no name before it: `a/.msgpack`.
+_NAMELESS = re.compile(rb"(?:.*/)?\.+" + _SAMPLE, re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +131,11 @@ class Archive:
     ) -> Iterator[memoryview]:
         """The data of the ``.msgpack`` member of every key, in the archive's order.
 
-        Members of one key stand next to each other; those with other extensions are passed over. A
-        key that has no ``.msgpack`` member or two is an ``InvalidShard``, which is raised, or given
-        to ``refuse``: then what follows can still be read.
+        Members of one key stand next to each other; those with other extensions are passed over,
+        and so are files ``__…__.json`` and whatever is in a folder ``__…__``. A key that has no
+        ``.msgpack`` member or two, and a ``.msgpack`` member without a key, are an
+        ``InvalidShard``, which is raised, or given to ``refuse``: then what follows can still be
+        read.
         """
         refuse = refuse or _raise
         current, found = b"", True
@@ -135,12 +143,19 @@ class Archive:
         for data in self.files():
             key, _, extension = self._file.partition(b".")
             # Nearly every name is plain: a key of its own, one dot, the extension.
-            if found and extension == _SAMPLE and key != current and key[-1:] not in _NO_KEY:
+            plain = extension == _SAMPLE and key and key[-1] != _SLASH and key[0] != _UNDERSCORE
+            if plain and found and key != current:
                 current = key
                 yield data
                 continue
             key, extension = _split(self._file)
             if not extension:
+                if _NAMELESS.fullmatch(self._file):
+                    refuse(self._error("a sample without a key", self.offset))
+                continue
+            if _META_FOLDER.match(self._file):
+                continue
+            if extension != _SAMPLE and _META_FILE.match(self._file):
                 continue
             if key != current:
                 if not found:

@@ -74,6 +74,14 @@ def test_bad_samples_are_left_out_and_counted_by_reason(paths: list[str]) -> Non
         assert data[error.offset :].startswith(error.member.encode() + b"\0")
 
 
+def test_a_sample_without_a_key_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "0.tar").write_bytes(tar([member(0), ("a/.msgpack", b""), member(1)]))
+    dataset = Dataset[Feature](tmp_path / "0.tar", on_error="skip")
+    assert labels(dataset) == [0, 1]
+    assert dataset.skipped.counts == {"key": 1}
+    assert [error.member for error in dataset.skipped.errors] == ["a/.msgpack"]
+
+
 def test_without_the_option_the_first_of_them_is_raised(paths: list[str]) -> None:
     dataset = Dataset[Feature](paths)
     seen = []

@@ -316,3 +316,23 @@ def test_a_key_without_a_sample_is_named(names: list[str]) -> None:
 def test_two_samples_of_one_key() -> None:
     with pytest.raises(InvalidShard, match="second sample"):
         keys(tar([("a.msgpack", b""), ("a.msgpack", b"")]))
+
+
+@pytest.mark.parametrize("name", [".msgpack", "a/.msgpack", "a/b/..msgpack", "a/.MSGPACK"])
+def test_a_sample_without_a_key_is_named(name: str) -> None:
+    with pytest.raises(InvalidShard, match="without a key") as caught:
+        keys(tar([("a.msgpack", b""), (name, b""), ("b.msgpack", b"")]))
+    assert caught.value.member == name
+
+
+def test_hidden_files_are_passed_over() -> None:
+    names = ["._a.msgpack", ".DS_Store", "a/.hidden.json", "a.msgpack"]
+    assert keys(tar([(name, b"") for name in names])) == ["a"]
+
+
+def test_what_a_writer_keeps_for_itself_is_passed_over() -> None:
+    names = ["__meta__/a.msgpack", "__meta__/b/c.json", "__meta__.json", "__x.y__/z.msgpack"]
+    ours = ["__a.msgpack", "_b.msgpack", "__c__.msgpack", "e/__f__/g.msgpack", "__h__i/j.msgpack"]
+    assert keys(tar([(name, b"") for name in [*names, *ours, *names]])) == [
+        name.removesuffix(".msgpack") for name in ours
+    ]
