@@ -405,7 +405,7 @@ def test_what_was_let_go_gives_its_space_back(tmp_path: Path) -> None:
     deleted stay in a table that has a primary key.)"""
     path = tmp_path / "index.duckdb"
     index = Index(path, limits=QuarantineLimits(rows=300, bytes=10_000_000))
-    sizes = []
+    sizes: list[int] = []
     for _ in range(15):
         batch = index.store.batch()
         for _ in range(100):
