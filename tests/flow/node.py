@@ -55,16 +55,22 @@ class Node:
             return False
 
 
-@contextmanager
-def node(folder: Path, *arguments: str, port: int | None = None) -> Iterator[Node]:
-    """``atdata serve --db folder/index.duckdb …``, ready to answer."""
+def spawned(folder: Path, *arguments: str, port: int | None = None) -> Node:
+    """``atdata serve --db folder/index.duckdb …``, just started: it may take a second to answer."""
     port = port or free_port()
     command = [sys.executable, "-m", "atdata.cli", "serve", "--port", str(port), "--dev"]
     command += ["--db", str(folder / "index.duckdb"), *arguments]
     log = folder / "node.log"
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=dict(os.environ))
-    running = Node(f"http://127.0.0.1:{port}", process, log)
+    return Node(f"http://127.0.0.1:{port}", process, log)
+
+
+@contextmanager
+def node(folder: Path, *arguments: str, port: int | None = None) -> Iterator[Node]:
+    """A node that is ready to answer, and ends with the block."""
+    running = spawned(folder, *arguments, port=port)
+    process = running.process
     try:
         running.wait_until(running.answers, "the node answers", READY_SECONDS)
         yield running
