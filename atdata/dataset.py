@@ -15,12 +15,11 @@ from atdata.batches import SampleBatch, batched
 from atdata.dict_sample import DictSample
 from atdata.index import DataSource
 from atdata.lens import NETWORK, Lens
-from atdata.protocol.errors import UnsupportedType, quote
 from atdata.reading import Skipped, read_shard
 from atdata.sample_values import fields_of, with_own_arrays
 from atdata.samples import PackableSample
 from atdata.sources import source_of
-from atdata.streams import Stream, mixed, torch_stream
+from atdata.streams import Stream, mixed, part, rank, torch_stream, worker
 from atdata.tar import Archive, Limits, split_name
 
 OnError = Literal["raise", "skip"]
@@ -128,17 +127,22 @@ class Dataset(Generic[T]):
         view: Dataset[U] = typed(self, lens, view_type)
         return view
 
-    def wds(self, shards: Iterable[str] | None = None) -> Iterator[dict[str, Any]]:
+    def wds(
+        self, shards: Iterable[str | Mapping[str, Any]] | None = None
+    ) -> Iterator[dict[str, Any]]:
         """Samples as WebDataset has them, for ``webdataset.DataPipeline(dataset.wds, …)``: a dict
         of the decoded fields, with ``__key__`` (its name in the shard) and ``__url__`` (the shard).
 
-        All shards, or those given. Arrays are NumPy arrays. Raises as ``ordered`` does.
+        Of all shards those of this rank and ``DataLoader`` worker, as ``Stream`` divides them. Or
+        the ``shards`` that are given, by name or as ``{"url": name}``: then whoever gives them
+        divides them, as in ``DataPipeline(SimpleShardList(dataset.list_shards()), split_by_worker,
+        dataset.wds)``. Arrays are NumPy arrays. Raises as ``ordered`` does.
         """
-        named = self._named(self.list_shards() if shards is None else shards)
-        return (
-            {"__key__": split_name(member)[0], "__url__": shard, **fields_of(sample)}
-            for member, shard, sample in named
-        )
+        if shards is None:
+            shards = part(self.list_shards(), rank(), worker())
+        names = (shard if isinstance(shard, str) else shard["url"] for shard in shards)
+        for member, shard, sample in self._named(names):
+            yield {"__key__": split_name(member)[0], "__url__": shard, **fields_of(sample)}
 
     def torch(
         self,

@@ -65,6 +65,18 @@ def rank() -> tuple[int, int]:
     return group.get_rank(), group.get_world_size()
 
 
+def part(shards: list[str], of_ranks: tuple[int, int], of_workers: tuple[int, int]) -> list[str]:
+    """The shards of one worker of one rank: ranks divide them first, then the workers of each."""
+    (ours, ranks), (number, workers) = of_ranks, of_workers
+    mine = shards[ours::ranks][number::workers]
+    if not mine:
+        log.warning(
+            "rank %d of %d, worker %d of %d: none of the %d shards is left",
+            *(ours, ranks, number, workers, len(shards)),
+        )
+    return mine
+
+
 class Stream:
     """One part of a dataset, epoch after epoch: each iteration is one epoch.
 
@@ -116,14 +128,7 @@ class Stream:
         shards = self.dataset.list_shards()
         if self.shuffle:
             self._random("shards").shuffle(shards)
-        (ours, ranks), (number, workers) = self._rank, self._worker()
-        mine = shards[ours::ranks][number::workers]
-        if not mine:
-            log.warning(
-                "rank %d of %d, worker %d of %d: none of the %d shards is left",
-                *(ours, ranks, number, workers, len(shards)),
-            )
-        return mine
+        return part(shards, self._rank, self._worker())
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         self._given, self._resume = self._resume, 0
