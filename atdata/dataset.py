@@ -15,6 +15,7 @@ from atdata.batches import SampleBatch, batched
 from atdata.dict_sample import DictSample
 from atdata.index import DataSource
 from atdata.lens import NETWORK, Lens
+from atdata.protocol.errors import UnsupportedType, quote
 from atdata.reading import Skipped, read_shard
 from atdata.sample_values import fields_of, with_own_arrays
 from atdata.samples import PackableSample
