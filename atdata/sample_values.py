@@ -22,7 +22,7 @@ def fields_of(sample: Any) -> dict[str, Any]:
 def with_own_arrays(sample: T) -> T:
     """The same sample; arrays that show its bytes have become copies, which can be written to."""
     for name, value in fields_of(sample).items():
-        copy = _own(value)
+        copy = own(value)
         if copy is not value and isinstance(sample, DictSample):
             sample._values[name] = copy
         elif copy is not value:
@@ -30,7 +30,8 @@ def with_own_arrays(sample: T) -> T:
     return sample
 
 
-def _own(value: Any) -> Any:
+def own(value: Any) -> Any:
+    """A value of which no array shows a sample's bytes."""
     if isinstance(value, np.ndarray):
         return value if value.flags.writeable else value.copy()
-    return [_own(item) for item in value] if type(value) is list else value
+    return [own(item) for item in value] if type(value) is list else value

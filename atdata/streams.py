@@ -18,7 +18,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from atdata.protocol.errors import MissingExtra, quote
-from atdata.sample_values import fields_of, with_own_arrays
+from atdata.sample_values import fields_of, own, with_own_arrays
 
 if TYPE_CHECKING:
     from atdata.dataset import Dataset
@@ -82,7 +82,8 @@ class Stream:
 
     Yields dicts of fields: str, int, … as they are, arrays as NumPy arrays of their own. With
     ``batch_size``, each array field is one array of shape ``(n, …)`` where the shapes agree, and
-    every other field a list of n values; the last batch is smaller, or left out if ``drop_last``.
+    every other field a list of n values, arrays in it of their own as well; the last batch is
+    smaller, or left out if ``drop_last``.
 
     ``shuffle`` is the size of the buffer in which samples are mixed, in samples; with 0, shards and
     samples come in their order. The same ``seed`` gives the same orders, another one in each epoch.
@@ -236,7 +237,8 @@ class Stream:
             if len(batch) < size and self.drop_last:
                 return
             self._given += len(batch)
-            yield {name: batch[name] for name in fields_of(batch.samples[0])}
+            columns = {name: batch[name] for name in fields_of(batch.samples[0])}
+            yield {name: own(column) for name, column in columns.items()}
 
 
 # --- PyTorch -------------------------------------------------------------------------------------

@@ -11,18 +11,29 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from atdata import Dataset, URLSource, configure, settings
+import atdata
+from atdata import Dataset, DictSample, URLSource, configure, settings
+from atdata.batches import LARGE
 from atdata.protocol.errors import MissingExtra
 from atdata.schema import schema_of, type_of
 from atdata.streams import Stream
 from tests.library.shards import Feature, features, shard
 from tests.library.test_dataset import Label
+from tests.library.test_reading import tar
 from tests.library.torch_stand_in import IterableDataset, WorkerInfo, modules
 from tests.network.local_server import LocalServer, content
 
 SHARDS, EACH = 7, 5
+
+
+@atdata.packable
+class Ragged:
+    image: NDArray[np.uint8]
+    crops: list[NDArray[np.uint8]]
 
 
 @pytest.fixture
@@ -58,6 +69,21 @@ def test_samples_and_batches_are_plain_fields_with_arrays_of_their_own(
     sizes = [batch["features"].shape for batch in Stream(dataset, batch_size=16)]
     assert sizes == [(16, 4), (16, 4), (3, 4)]
     assert len(list(Stream(dataset, batch_size=16, drop_last=True))) == 2
+
+
+@pytest.mark.parametrize("size", [4, LARGE])
+@pytest.mark.parametrize("kind", [Ragged, DictSample])
+def test_arrays_that_differ_in_shape_can_be_written_to(
+    tmp_path: Path, kind: type, size: int
+) -> None:
+    samples = [Ragged(np.zeros(size + i, np.uint8), [np.ones(1, np.uint8)]) for i in range(4)]
+    members = [(f"{i}.msgpack", sample.packed) for i, sample in enumerate(samples)]
+    (tmp_path / "0.tar").write_bytes(tar(members))
+    dataset = Dataset[kind](tmp_path / "0.tar")  # type: ignore[valid-type]
+    (batch,) = Stream(dataset, batch_size=4)
+    assert [array.shape for array in batch["image"]] == [(size + i,) for i in range(4)]
+    assert all(array.flags.writeable for array in batch["image"])
+    assert all(array.flags.writeable for crops in batch["crops"] for array in crops)
 
 
 def test_lenses_and_samples_without_a_type_stream_too(dataset: Dataset[Feature]) -> None:
