@@ -96,7 +96,7 @@ def main() -> int:
     """The exit status: 0 if every fault has tests and all of them pass."""
     table = Table()
     folder = str(Path(__file__).parent)
-    options = ["-q", "--no-header", "--no-summary", "-p", "no:cacheprovider"]
+    options = ["-q", "--no-header", "--tb=short", "-p", "no:cacheprovider"]
     status = pytest.main([folder, *options, *sys.argv[1:]], plugins=[table])
     return int(not table.print() or status != pytest.ExitCode.OK)
 
