@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from atdata.dict_sample import DictSample
+from atdata.sample_values import fields_of
 from atdata.samples import PackableSample
 
 LARGE = 1 << 14  # bytes of an array
@@ -31,28 +33,42 @@ class SampleBatch(Generic[T]):
 
     def __init__(self, samples: Sequence[T], columns: Mapping[str, Any] | None = None) -> None:
         """``columns`` are fields that have been put together already."""
-        self.samples: list[T] = list(samples)
+        self._samples: list[T] = list(samples)
         self._columns: dict[str, Any] = dict(columns or {})
 
+    @property
+    def samples(self) -> list[T]:
+        """The samples, as a list of the batch's own; unless they have a field of this name."""
+        if self._samples and "samples" in fields_of(self._samples[0]):
+            return self["samples"]  # type: ignore[no-any-return]
+        return self._samples
+
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self._samples)
 
     def __iter__(self) -> Iterator[T]:
-        return iter(self.samples)
+        return iter(self._samples)
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._columns:
-            self._columns[name] = _column([getattr(sample, name) for sample in self.samples])
+            self._columns[name] = _column([_value(sample, name) for sample in self._samples])
         return self._columns[name]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name == "samples":
+        if name.startswith("_"):
             raise AttributeError(name)
         return self[name]
 
     def __repr__(self) -> str:
-        kind = type(self.samples[0]).__name__ if self.samples else "nothing"
+        kind = type(self._samples[0]).__name__ if self._samples else "nothing"
         return f"SampleBatch({len(self)} × {kind})"
+
+
+def _value(sample: Any, name: str) -> Any:
+    """By item where there are items: a field may be called like a method of every map."""
+    if not isinstance(sample, DictSample) or name not in sample:
+        return getattr(sample, name)
+    return sample[name]
 
 
 def _column(values: list[Any]) -> Any:

@@ -232,7 +232,7 @@ class _View(Dataset[T]):
 def _decoder(sample_type: type[T]) -> Callable[[memoryview], T]:
     """How to read one sample. Raises ``UnsupportedType`` for what is no sample type."""
     if isinstance(sample_type, type) and issubclass(sample_type, PackableSample | DictSample):
-        return sample_type.reader()
+        return sample_type.__atdata_reader__()
     raise UnsupportedType(
         f"{quote(getattr(sample_type, '__name__', sample_type))} is no sample type: decorate it "
         "with @atdata.packable, or use Dataset[DictSample]"

@@ -36,7 +36,7 @@ class DictSample(Packed, Mapping[str, Any]):
         return cls({name: _shown(value) for name, value in unpack(data).items()})
 
     @classmethod
-    def reader(cls) -> Callable[[bytes | memoryview], Self]:
+    def __atdata_reader__(cls) -> Callable[[bytes | memoryview], Self]:
         """``from_bytes`` as a function that many samples are read with."""
         return cls.from_bytes
 

@@ -38,17 +38,17 @@ class PackableSample(Packed):
 
         Raises ``InvalidSample`` that names the field which is missing, unknown or does not fit.
         """
-        return cls.reader()(data)
+        return cls.__atdata_reader__()(data)
 
     @classmethod
-    def reader(cls) -> Callable[[bytes | memoryview], Self]:
+    def __atdata_reader__(cls) -> Callable[[bytes | memoryview], Self]:
         """``from_bytes`` as a function that many samples are read with."""
-        reader = vars(cls).get("__atdata_reader__")
-        if reader is None:
+        read = vars(cls).get("__atdata_read__")
+        if read is None:
             # Kept with the class, each one with its own: a subclass is made in another way.
-            reader = staticmethod(reader_of(cls, cls.__atdata_fields__))
-            type.__setattr__(cls, "__atdata_reader__", reader)
-        return typing.cast("Callable[[bytes | memoryview], Self]", reader.__func__)
+            read = staticmethod(reader_of(cls, cls.__atdata_fields__))
+            type.__setattr__(cls, "__atdata_read__", read)
+        return typing.cast("Callable[[bytes | memoryview], Self]", read.__func__)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:

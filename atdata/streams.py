@@ -237,7 +237,7 @@ class Stream:
             if len(batch) < size and self.drop_last:
                 return
             self._given += len(batch)
-            columns = {name: batch[name] for name in fields_of(batch.samples[0])}
+            columns = {name: batch[name] for name in fields_of(next(iter(batch)))}
             yield {name: own(column) for name, column in columns.items()}
 
 

@@ -388,3 +388,19 @@ def test_arrays_that_differ_stay_a_list(other: Any) -> None:
 def test_a_batch_has_no_fields_but_its_samples() -> None:
     with pytest.raises(AttributeError):
         _ = SampleBatch([small()]).colour
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_fields_may_be_called_like_what_a_batch_or_a_map_has(typed: bool) -> None:
+    names = ["samples", "reader", "keys", "items", "values", "get"]
+    if typed:
+        hints: dict[str, Any] = dict.fromkeys(names, int)
+        kind: Any = atdata.packable(type("Odd", (), {"__annotations__": hints}))
+    else:
+        kind = DictSample
+    made = [kind.from_data(dict.fromkeys(names, i)) for i in range(2)]
+    batch = SampleBatch([kind.from_bytes(sample.packed) for sample in made])
+    for name in names:
+        assert batch[name] == getattr(batch, name) == [0, 1]
+    assert list(batch) == made
+    assert len(batch) == 2

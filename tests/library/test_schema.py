@@ -155,6 +155,11 @@ def test_decoded_types_work_with_lenses() -> None:
     assert measure(decoded("four")) == Length(4)
 
 
+def test_a_field_may_be_called_like_what_is_ours_alone() -> None:
+    decoded = type_of(of(Field("reader", PrimitiveType("str")), name="Document"))
+    assert decoded.from_bytes(decoded("me").packed).reader == "me"
+
+
 # --- hostile schemas -----------------------------------------------------------------------------
 
 

@@ -36,6 +36,12 @@ class Ragged:
     crops: list[NDArray[np.uint8]]
 
 
+@atdata.packable
+class Counted:
+    samples: int
+    keys: str
+
+
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset[Feature]:
     for i in range(SHARDS):
@@ -84,6 +90,15 @@ def test_arrays_that_differ_in_shape_can_be_written_to(
     assert [array.shape for array in batch["image"]] == [(size + i,) for i in range(4)]
     assert all(array.flags.writeable for array in batch["image"])
     assert all(array.flags.writeable for crops in batch["crops"] for array in crops)
+
+
+@pytest.mark.parametrize("kind", [Counted, DictSample])
+def test_a_field_may_be_called_samples(tmp_path: Path, kind: type) -> None:
+    members = [(f"{i}.msgpack", Counted(i, "a").packed) for i in range(3)]
+    (tmp_path / "0.tar").write_bytes(tar(members))
+    stream = Stream(Dataset[kind](tmp_path / "0.tar"), batch_size=2)  # type: ignore[valid-type]
+    assert [batch["samples"] for batch in stream] == [[0, 1], [2]]
+    assert [list(batch) for batch in stream] == [["samples", "keys"]] * 2
 
 
 def test_lenses_and_samples_without_a_type_stream_too(dataset: Dataset[Feature]) -> None:
