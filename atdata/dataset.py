@@ -15,7 +15,7 @@ from atdata.batches import SampleBatch, batched
 from atdata.dict_sample import DictSample
 from atdata.index import DataSource
 from atdata.lens import NETWORK, Lens
-from atdata.protocol.errors import UnsupportedType, quote
+from atdata.protocol.errors import UnsupportedType, quote, shown_url
 from atdata.reading import Skipped, read_shard
 from atdata.sample_values import fields_of, with_own_arrays
 from atdata.samples import PackableSample
@@ -199,7 +199,8 @@ class Dataset(Generic[T]):
         return batched(samples, size)
 
     def __repr__(self) -> str:
-        return f"Dataset[{self.sample_type.__name__}]({self.url or self.source!r})"
+        where = shown_url(self.url) if self.url else repr(self.source)
+        return f"Dataset[{self.sample_type.__name__}]({where})"
 
 
 class _View(Dataset[T]):

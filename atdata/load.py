@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from atdata import api as search_api
 from atdata.atmosphere.entries import DatasetEntry
@@ -30,6 +29,7 @@ from atdata.protocol.errors import (
     UntrustedCode,
     XrpcError,
     quote,
+    shown_url,
 )
 from atdata.protocol.records import (
     BlobStorage,
@@ -144,12 +144,12 @@ def _addresses(urls: Sequence[str], shards: Sequence[ExternalShard | S3Shard]) -
 
 def check_url(url: str) -> None:
     """Raises ``BlockedAddress`` unless a record from the network may name this shard."""
-    scheme = urlsplit(url.partition("{")[0]).scheme
+    scheme = url.partition("://")[0].lower()
     if scheme == "https" or (scheme == "http" and settings().dev):
         return
     raise BlockedAddress(
-        f"shard {quote(url, 200)}: records from the network may name https URLs only; to read a "
-        "file of your own, give it to atdata.Dataset"
+        f"shard {quote(shown_url(url), 200)}: records from the network may name https URLs only; "
+        "to read a file of your own, give it to atdata.Dataset"
     )
 
 

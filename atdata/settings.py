@@ -18,6 +18,7 @@ from typing import Any
 
 from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Resolver
+from atdata.protocol.errors import names_user, shown_url
 
 DEFAULT_PLC = "https://plc.directory"
 
@@ -34,6 +35,13 @@ class Settings:
     dev: bool = False
     handle_hosts: tuple[str, ...] = ()
     library: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ``ValueError`` for a user or password in an address, which would be in every
+        message that names it."""
+        for url in (self.api or "", self.plc, *self.handle_hosts):
+            if names_user(url):
+                raise ValueError(f"{shown_url(url)}: user and password don't belong in an address")
 
     @cached_property
     def http(self) -> HttpClient:

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
-from urllib.parse import urlsplit
 
 from atdata.checksums import Hash, algorithm_of, new_hash, wrong_digest
 from atdata.library import file_cid, raw_cid
@@ -81,14 +80,18 @@ class Rest:
     def ask(self, address: str, seconds: float) -> None:
         """The host of ``address`` wants to be left alone for so long."""
         until = self._clock() + seconds
-        host = urlsplit(address).netloc
+        host = _host(address)
         self._until[host] = max(until, self._until.get(host, until))
 
     def wait(self, address: str) -> None:
         """Until its host may be asked again, or the pull is stopped."""
-        left = self._until.get(urlsplit(address).netloc, 0.0) - self._clock()
+        left = self._until.get(_host(address), 0.0) - self._clock()
         if left > 0:
             self._stop.wait(left)
+
+
+def _host(address: str) -> str:
+    return address.split("/", 3)[2] if address.count("/") > 1 else address
 
 
 class ShardFile:

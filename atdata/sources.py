@@ -27,7 +27,9 @@ from atdata.protocol.errors import (
     InvalidSyntax,
     NetworkError,
     NotFound,
+    names_user,
     quote,
+    shown_url,
 )
 from atdata.protocol.records import Checksum
 from atdata.protocol.syntax import BlobUri, Did
@@ -56,7 +58,9 @@ def expand(pattern: str) -> list[str]:
     parts = _BRACES.split(pattern)
     choices = [[text] if i % 2 == 0 else _alternatives(text) for i, text in enumerate(parts)]
     if math.prod(map(len, choices)) > MAX_SHARDS:
-        raise InvalidSyntax("shard pattern", pattern, f"stands for more than {MAX_SHARDS} shards")
+        raise InvalidSyntax(
+            "shard pattern", shown_url(pattern), f"stands for more than {MAX_SHARDS} shards"
+        )
     return ["".join(names) for names in product(*choices)]
 
 
@@ -67,7 +71,9 @@ def expand_all(patterns: Sequence[str]) -> list[str]:
     for pattern in patterns:
         names += expand(pattern)
         if len(names) > MAX_SHARDS:
-            raise InvalidSyntax("list of shards", pattern, f"more than {MAX_SHARDS} in all")
+            raise InvalidSyntax(
+                "list of shards", shown_url(pattern), f"more than {MAX_SHARDS} in all"
+            )
     return names
 
 
@@ -102,7 +108,7 @@ def source_of(where: str | os.PathLike[str] | Sequence[str]) -> DataSource:
     if schemes <= {"http", "https"}:
         return URLSource(given)
     raise BlockedAddress(
-        f"{quote(given[0])}: expected paths, http(s) addresses or at:// blobs, all of one kind"
+        f"{_shown(given[0])}: expected paths, http(s) addresses or at:// blobs, all of one kind"
     )
 
 
@@ -110,6 +116,18 @@ def _scheme(text: str) -> str:
     """``https`` of an address, empty for a path. One letter is a Windows drive."""
     match = _SCHEME.match(text)
     return match[0][:-1].lower() if match else ""
+
+
+def _shown(text: str) -> str:
+    """For messages: an address without secrets, and of ``pipe:…`` and the like the scheme alone."""
+    scheme = _scheme(text)
+    address = not scheme or text[len(scheme) + 1 :].startswith(("/", "\\"))
+    return quote(shown_url(text) if address else f"{scheme}:…")
+
+
+def _first(given: Sequence[str]) -> str:
+    """The first few, for a repr."""
+    return ", ".join(repr(shown_url(item)) for item in given[:3])
 
 
 class _Source(Settled):
@@ -171,7 +189,9 @@ class URLSource(_Source):
         self.given: tuple[str, ...] = (urls,) if isinstance(urls, str) else tuple(urls)
         for url in self.given:
             if _scheme(url) not in {"http", "https"}:
-                raise BlockedAddress(f"{quote(url)}: shards are fetched over http(s) only")
+                raise BlockedAddress(f"{_shown(url)}: shards are fetched over http(s) only")
+            if names_user(url):
+                raise BlockedAddress(f"{_shown(url)}: user and password don't belong in an address")
         self._urls = expand_all(self.given)
         self._checksums, self._spool = dict(checksums or {}), Spool()
 
@@ -199,7 +219,7 @@ class URLSource(_Source):
             return self._spool.hold(stream, seen, check)
 
     def __repr__(self) -> str:
-        return f"URLSource({', '.join(map(repr, self.given[:3]))})"
+        return f"URLSource({_first(self.given)})"
 
 
 # --- blobs ---------------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ from atdata.protocol.errors import (
     NotFound,
     NotLoggedIn,
     XrpcError,
+    names_user,
+    shown_url,
 )
 from atdata.protocol.records import BlobShard
 from atdata.protocol.syntax import AtUri, Did, Handle
@@ -70,7 +72,10 @@ class AtmosphereClient:
         self, base_url: str | None = None, *, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         """``base_url``: the origin of a PDS; without it, bsky.social, which knows its accounts'
-        hosts. ``sleep`` waits for so many seconds, when the PDS asks for it."""
+        hosts. ``sleep`` waits for so many seconds, when the PDS asks for it. Raises ``ValueError``
+        for a user or password in ``base_url``: they go into ``login``."""
+        if base_url and names_user(base_url):
+            raise ValueError(f"{shown_url(base_url)}: give user and password to login()")
         self.base_url = base_url.rstrip("/") if base_url else "https://bsky.social"
         self._sdk = new_client(self.base_url)
         self._sdk.on_session_change(self._remember)
@@ -80,7 +85,7 @@ class AtmosphereClient:
 
     def __repr__(self) -> str:
         who = self._session.handle if self._session else "not logged in"
-        return f"<AtmosphereClient {who} at {self.pds}>"
+        return f"<AtmosphereClient {who} at {shown_url(self.pds)}>"
 
     # --- session -------------------------------------------------------------------------------
 

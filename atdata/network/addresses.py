@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urljoin
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from atdata.protocol.errors import BlockedAddress, quote
+from atdata.protocol.errors import BlockedAddress, quote, shown_url
 
 MAX_URL = 8192
 _PORTS = {"http": 80, "https": 443}
@@ -64,20 +64,24 @@ def target_of(url: str, *, dev: bool, params: Params | None = None) -> Target:
     information, for control characters, spaces and backslashes, and for anything that is no URL.
     """
     if len(url) > MAX_URL:
-        raise BlockedAddress(f"URL of {len(url)} characters, at most {MAX_URL}: {quote(url)}")
+        raise BlockedAddress(
+            f"URL of {len(url)} characters, at most {MAX_URL}: {quote(shown_url(url))}"
+        )
     if _FORBIDDEN.search(url):
-        raise BlockedAddress(f"URL with a space, backslash or control character: {quote(url)}")
+        raise BlockedAddress(
+            f"URL with a space, backslash or control character: {quote(shown_url(url))}"
+        )
     try:
         parsed = parse_url(url)
     except LocationParseError as error:
-        raise BlockedAddress(f"not a URL: {quote(url)}") from error
+        raise BlockedAddress(f"not a URL: {quote(shown_url(url))}") from error
     scheme = parsed.scheme or ""
     if scheme not in (("https", "http") if dev else ("https",)):
-        raise BlockedAddress(f"only https is fetched, not {quote(url.partition('?')[0])}")
+        raise BlockedAddress(f"only https is fetched, not {quote(shown_url(url))}")
     if parsed.auth is not None:
         raise BlockedAddress(f"URL with user information: {quote(parsed.host)}")
     if not parsed.host or parsed.port == 0:
-        raise BlockedAddress(f"URL without a host: {quote(url)}")
+        raise BlockedAddress(f"URL without a host: {quote(shown_url(url))}")
     query = "&".join(part for part in (parsed.query, _encode(params)) if part)
     return Target(
         scheme=scheme,
@@ -95,7 +99,9 @@ def redirected(target: Target, location: str, *, dev: bool) -> Target:
     try:
         joined = urljoin(target.url, location)
     except ValueError as error:
-        raise BlockedAddress(f"{target} redirects to no URL: {quote(location)}") from error
+        raise BlockedAddress(
+            f"{target} redirects to no URL: {quote(shown_url(location))}"
+        ) from error
     following = target_of(joined, dev=dev)
     if target.scheme == "https" and following.scheme != "https":
         raise BlockedAddress(f"{target} redirects from https to {following}")

@@ -36,7 +36,23 @@ Messages say what was wrong, with which input, and what to do about it. Input is
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:[/\\]+)([^/\\?#]*@)?([^?#]*)(.?)", re.DOTALL)
+
+
+def shown_url(text: str) -> str:
+    """An address as messages show it: without user, password, query and fragment, any of which may
+    be a secret (``…`` stands for a query). What is no address, a path for instance, as it is."""
+    found = _ADDRESS.match(text)
+    return text if found is None else found[1] + found[3] + (found[4] and "?…")
+
+
+def names_user(text: str) -> bool:
+    """Whether there is a user, and perhaps a password, in an address."""
+    found = _ADDRESS.match(text)
+    return found is not None and found[2] is not None
 
 
 def quote(value: object, limit: int = 80) -> str:
@@ -170,7 +186,7 @@ class InvalidShard(DataError):
         self.shard, self.why, self.member, self.offset = shard, why, member, offset
         where = f", member {quote(member)}" if member is not None else ""
         where += f", byte {offset}" if offset is not None else ""
-        super().__init__(f"shard {quote(shard, 200)}{where}: {why}")
+        super().__init__(f"shard {quote(shown_url(shard), 200)}{where}: {why}")
 
 
 class InvalidSample(DataError):
@@ -185,7 +201,7 @@ class InvalidSample(DataError):
         offset: int | None = None,
     ) -> None:
         self.why, self.shard, self.member, self.offset = why, shard, member, offset
-        where = f"shard {quote(shard, 200)}" if shard is not None else ""
+        where = f"shard {quote(shown_url(shard), 200)}" if shard is not None else ""
         where += f", member {quote(member)}" if member is not None else ""
         where += f", byte {offset}" if offset is not None else ""
         super().__init__(f"{where}: {why}" if where else why)

@@ -221,3 +221,9 @@ def test_a_session_that_cannot_be_read_leaves_nothing_behind() -> None:
 def test_a_login_needs_both_words(handle: str, password: str) -> None:
     with pytest.raises(ValueError, match="handle and an app password"):
         AtmosphereClient().login(handle, password)
+
+
+def test_a_password_in_the_address_of_a_pds_is_refused_and_not_shown() -> None:
+    with pytest.raises(ValueError, match="login") as caught:
+        AtmosphereClient(base_url="http://me:sekret@pds.example")
+    assert "sekret" not in str(caught.value)
