@@ -25,6 +25,7 @@ from tests.flow.replay import DEMO, demo_is_indexed, replaying
 from tests.indexer.network import DATASET, dataset
 from tests.soak.versions import Versions
 
+_SHOWN = 10  # kills between two lines
 _KILLS_IN_ROUND = 25  # then the round is brought to its end, and compared
 _RATE = 10.0  # frames a second and source: a replay is to outlive the kills of its round
 _AFTER_READY = 0.7  # seconds; at most so long does a killed node live once it answers
@@ -102,11 +103,12 @@ def over_replays(kills: int, seed: int) -> None:
                     behind = versions.behind(reached, file.held)
                     assert not behind, f"the cursor is ahead of {behind[:3]}"
                     done += 1
-                _show(began, done, file)
+                    _show(began, done, file)
                 with node(file.folder, *arguments(network)) as running:
                     running.wait_until(lambda: demo_is_indexed(running), "the replay is indexed")
             file.look()
             assert rows(file.folder) == expected, "other rows than undisturbed"
+            print(f"  round ended: {file.changes:,} changes, rows as undisturbed", flush=True)
 
 
 # --- live traffic -----------------------------------------------------------------------------
@@ -130,6 +132,7 @@ def over_devnet_traffic(kills: int, seed: int) -> None:
                 for _ in range(min(_KILLS_IN_ROUND, kills - done)):
                     kill(file, given, rng, slow)
                     done += 1
+                    _show(began, done, file)
             marker = f"marker{done}"
             for account in accounts:
                 _write(account, token_of(account), "create", marker, marker)
@@ -140,7 +143,9 @@ def over_devnet_traffic(kills: int, seed: int) -> None:
                 prefix = f"at://{account.did}/"
                 held = {uri: cid for uri, cid in file.held.items() if uri.startswith(prefix)}
                 assert held == listed(account), f"{account.did} differs from its PDS"
-            _show(began, done, file)
+            print(
+                f"  round ended: {file.changes:,} changes, the index equals the PDSes", flush=True
+            )
 
 
 def _all_is_here(running: Node, marker: str) -> bool:
@@ -213,6 +218,8 @@ def listed(account: Account) -> dict[str, str]:
 
 
 def _show(began: float, done: int, file: File) -> None:
+    if done % _SHOWN:
+        return
     print(
         f"  {time.monotonic() - began:6.0f} s  {done:>5,} kills, {file.changes:,} changes, "
         f"cursors {', '.join(f'{cursor:,}' for cursor in file.cursors.values())}",
