@@ -4,8 +4,8 @@ frame in between is indexed.
 A frame that can't be read costs a new connection, so that a million of them would be a million
 handshakes. Therefore most go in process through what receives and writes – screen, processor,
 prover, store on disk – each under a connection number of its own, as if it had come after a
-reconnect. A part of them, one in 2,000, goes over a socket: a server process sends them in bulk, and
-the indexer as it runs reconnects after each one that it can't place.
+reconnect. A part of them, one in 2,000, goes over a socket: a server process sends them in bulk,
+and the indexer as it runs reconnects after each one that it can't place.
 
 A frame counts as malformed when it was dropped by name. The others that are sent say something that
 is still valid, of accounts that nobody compares.
