@@ -14,7 +14,8 @@ from typing import Any, Generic, Literal, TypeVar, overload
 from atdata.batches import SampleBatch, batched
 from atdata.dict_sample import DictSample
 from atdata.index import DataSource
-from atdata.lens import NETWORK, Lens
+from atdata.lens import Lens
+from atdata.local_lenses import conversion
 from atdata.protocol.errors import UnsupportedType, quote, shown_url
 from atdata.reading import Skipped, read_shard
 from atdata.sample_values import fields_of, with_own_arrays
@@ -211,7 +212,7 @@ class _View(Dataset[T]):
         self.url, self.skipped = base.url, base.skipped
         self._base, self._lens = base, lens
         self._convert: Callable[[Any], T] = (
-            _conversion(base.sample_type, view_type) if lens is None else lens.get
+            conversion(base.sample_type, view_type) if lens is None else lens.get
         )
 
     def read(self, shards: Iterable[str]) -> Iterator[T]:
@@ -238,16 +239,6 @@ def _decoder(sample_type: type[T]) -> Callable[[memoryview], T]:
         f"{quote(getattr(sample_type, '__name__', sample_type))} is no sample type: decorate it "
         "with @atdata.packable, or use Dataset[DictSample]"
     )
-
-
-def _conversion(source_type: type, view_type: type) -> Callable[[Any], Any]:
-    if source_type is view_type:
-        return lambda sample: sample
-    if issubclass(source_type, DictSample) and issubclass(view_type, PackableSample):
-        return view_type.from_data
-    if issubclass(view_type, DictSample) and issubclass(source_type, PackableSample):
-        return lambda sample: view_type.from_bytes(sample.packed)
-    return NETWORK.find(source_type, view_type).get
 
 
 def _same(sample: T) -> T:

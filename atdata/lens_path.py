@@ -1,17 +1,15 @@
-"""Which lenses lead from a dataset's schema to the type that is asked for.
+"""Which published lenses lead from a dataset's schema to the type that is asked for.
 
-Rule: a lens that is known here is applied; one that is only published is named and nothing more,
-since using it means running its author's code (see ``atdata.lens_code``).
+Rule: a lens that is only published is named and nothing more, since using it means running its
+author's code (see ``atdata.lens_code``). Those that are known here are in ``atdata.local_lenses``.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from itertools import islice
 
 from atdata import api as search_api
 from atdata.atmosphere.entries import read_as
-from atdata.lens import NETWORK
 from atdata.protocol.errors import (
     NetworkError,
     NotFound,
@@ -21,37 +19,11 @@ from atdata.protocol.errors import (
 )
 from atdata.protocol.records import SchemaRecord
 from atdata.protocol.views import LensView
-from atdata.schema import fits, type_of
+from atdata.schema import fits
 
 MAX_HOPS = 4
 MAX_ASKED = 40  # schemas whose lenses are looked up
 MAX_LENSES = 100  # of one schema
-
-
-def local_start(schema: SchemaRecord, target: type) -> type | None:
-    """The type to read samples of ``schema`` as, so that the registered lenses lead from it to
-    ``target``: of those that fit, the one with the fewest lenses, then the one of the same name.
-    None if there is none."""
-    reached = [
-        (len(path), start.__name__ != schema.name, position, start)
-        for position, start in enumerate(_readable(schema))
-        if (path := NETWORK.path(start, target))
-    ]
-    return min(reached)[-1] if reached else None
-
-
-def _readable(schema: SchemaRecord) -> list[type]:
-    """The schema's own type, and every type with a lens that its samples can be read as."""
-    found = []
-    with suppress(UnsupportedType):  # then its samples may still fit a type written by hand
-        found.append(type_of(schema))
-    for start in NETWORK.sources():
-        try:
-            if not fits(start, schema):
-                found.append(start)
-        except UnsupportedType:
-            continue
-    return found
 
 
 def find_lens_path(

@@ -20,7 +20,8 @@ from atdata.find import FoundDataset, HasUri, fetch_schema, find_dataset
 from atdata.index import DataSource
 from atdata.lens import Lens
 from atdata.lens_code import TrustedLens, code_lens, how_to_trust
-from atdata.lens_path import find_lens_path, local_start
+from atdata.lens_path import find_lens_path
+from atdata.local_lenses import local_start
 from atdata.protocol.errors import (
     BlockedAddress,
     NetworkError,

@@ -149,6 +149,11 @@ def _type_of(name: str, fields: tuple[Field, ...]) -> type[Any]:
     return as_packable(_FromSchema(class_name, (PackableSample,), namespace), hints)
 
 
+def is_decoded(sample_type: type) -> bool:
+    """Whether ``type_of`` made this type."""
+    return "__atdata_schema__" in vars(sample_type)
+
+
 class _FromSchema(type):
     """Of types that no module holds: they are pickled (to worker processes) as their schema."""
 
