@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import time
 
@@ -31,6 +32,8 @@ def main() -> None:
         print(f"{over_socket:,} malformed frames, over a socket", flush=True)
         malformed.over_a_socket(over_socket, arguments.seed)
     if arguments.kills:
+        # Short lives must make headway: the cursor is written often, also while only noise passes.
+        os.environ["ATDATA_INDEXER_FLUSH_SECONDS"] = "0.05"
         kills.over_replays(arguments.kills - arguments.kills // 2, arguments.seed)
         kills.over_devnet_traffic(arguments.kills // 2, arguments.seed)
 

@@ -28,7 +28,8 @@ from tests.soak.versions import Versions
 _SHOWN = 10  # kills between two lines
 _KILLS_IN_ROUND = 25  # then the round is brought to its end, and compared
 _RATE = 10.0  # frames a second and source: a replay is to outlive the kills of its round
-_AFTER_READY = 0.7  # seconds; at most so long does a killed node live once it answers
+_AFTER_READY = 0.7  # seconds; at most so long does a killed node live once it answers, or a third
+# of what it takes to get ready, on a machine where all is slow
 _WRITERS = 6
 _PAUSE = 0.03  # seconds between two writes of one account
 
@@ -58,11 +59,12 @@ def kill(file: File, given: list[str], rng: Random, slow: float) -> None:
     """A life of the node, ended at some moment: half of them from its start on, ``slow`` being the
     seconds in which it gets ready, half while it works."""
     life = spawned(file.folder, *given)
+    longest = max(_AFTER_READY, slow / 3)
     if rng.random() < 0.5:
-        time.sleep(rng.uniform(slow / 2, slow + _AFTER_READY))
+        time.sleep(rng.uniform(slow / 2, slow + longest))
     else:
         life.wait_until(life.answers, "the node answers")
-        time.sleep(rng.uniform(0.0, _AFTER_READY))
+        time.sleep(rng.uniform(0.0, longest))
     ended = life.process.poll()
     assert ended is None, f"the node ended by itself: {ended}\n{life.log.read_text()[-2000:]}"
     life.process.kill()
