@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from atdata.network.identity import Resolver
 from indexer.config import IndexerConfig
-from indexer.intake import Intake, LocalIntake, Orders, SourceLink
+from indexer.intake import Cursor, Intake, LocalIntake, Orders, SourceLink
 from indexer.isolated import IsolatedIntake
 from indexer.keeper import Keeper
 from indexer.listing import Lister
@@ -37,9 +37,11 @@ from indexer.snapshots import folder_of
 from indexer.store import Store
 from indexer.subscribe import Link
 from indexer.sweep import Sweeper, SweepState
+from indexer.tracked import Tracked
 from indexer.turns import Turns
 
 Result = TypeVar("Result")
+MakeIntake = Callable[[Cursor, Tracked], Intake]
 
 _QUIET_US = 5_000_000  # a source that sent nothing for so long has sent what it had
 _LATE_US = 300_000_000  # a source whose events are older than this is being caught up with
@@ -87,7 +89,8 @@ class IndexerStatus:
 class Indexer:
     """Give it a connection that nothing else writes through; ``run`` it in an event loop.
 
-    ``clock`` gives microseconds since 1970. ``registry`` is where its metrics appear.
+    ``clock`` gives microseconds since 1970. ``registry`` is where its metrics appear. ``intake``
+    makes what frames come from, where that is not the sockets of ``config.sources``.
     """
 
     def __init__(
@@ -98,8 +101,9 @@ class Indexer:
         *,
         registry: CollectorRegistry | None = None,
         clock: Callable[[], int] = microseconds,
+        intake: MakeIntake | None = None,
     ) -> None:
-        self._config = config
+        self._config, self._clock = config, clock
         self._metrics = Metrics(CollectorRegistry() if registry is None else registry)
         limits = QuarantineLimits(rows=config.quarantine_rows, bytes=config.quarantine_bytes)
         self._store = Store(connection, limits=limits)
@@ -117,11 +121,8 @@ class Indexer:
         )
         client = RepoClient(resolver.http, resolver, clock, config.repo_limits)
         self._resyncer = Resyncer(client, turns, self._in_writer, clock, config.resync_limits)
-        self._intake: Intake = (
-            IsolatedIntake(config.intake, self._processor.cursor, self._store.tracked)
-            if config.isolate
-            else LocalIntake(config.intake, self._processor.cursor, self._store.tracked, clock)
-        )
+        make = self._default_intake if intake is None else intake
+        self._intake = make(self._processor.cursor, self._store.tracked)
         self._sweeper = Sweeper(
             config.sources,
             Lister(resolver.http, config.list_repos),
@@ -153,7 +154,6 @@ class Indexer:
             keep=config.snapshots,
         )
         self._metrics.resyncing.set_function(lambda: self._resyncer.pending)
-        self._clock = clock
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -207,6 +207,12 @@ class Indexer:
             quarantined=self._store.quarantined,
             drops=self._store.drops,
         )
+
+    def _default_intake(self, cursor: Cursor, tracked: Tracked) -> Intake:
+        settings = self._config.intake
+        if self._config.isolate:
+            return IsolatedIntake(settings, cursor, tracked)
+        return LocalIntake(settings, cursor, tracked, self._clock)
 
     # --- the writer -----------------------------------------------------------------------------
 

@@ -10,14 +10,13 @@ Everything read from a recording is checked against the manifest's hashes.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, NamedTuple
 
 import zstandard
 
@@ -37,6 +36,7 @@ NAME = r"[a-z0-9][a-z0-9-]{0,62}"
 _MAX_JSON = 64_000_000
 _HEAD = struct.Struct("<IQ")
 _LEVEL = 19
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,15 @@ class RecordedFrame:
 
     at: int
     frame: bytes
+
+
+class Span(NamedTuple):
+    """One frame: ``buffer[start:end]``; ``at`` is as in ``RecordedFrame``."""
+
+    buffer: bytes
+    start: int
+    end: int
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +150,29 @@ class Recording:
 
         Raises ``InvalidRecord`` if the file ends inside a frame.
         """
-        with (self.folder / f"frames-{source}.zst").open("rb") as file:
-            stream = io.BufferedReader(
-                zstandard.ZstdDecompressor().stream_reader(file), buffer_size=1 << 20
-            )
-            while head := stream.read(_HEAD.size):
-                yield _frame(head, stream, source)
+        for span in self.spans(source):
+            yield RecordedFrame(span.at, span.buffer[span.start : span.end])
+
+    def spans(self, source: str) -> Iterator[Span]:
+        """The same frames where they lie in what was read, not copied."""
+        name = f"frames-{source}.zst"
+        with (self.folder / name).open("rb") as file:
+            stream = zstandard.ZstdDecompressor().stream_reader(file)
+            rest = b""
+            while chunk := stream.read(_CHUNK):
+                buffer, at = rest + chunk, 0
+                while at + _HEAD.size <= len(buffer):
+                    length, received = _HEAD.unpack_from(buffer, at)
+                    if length > MAX_FRAME:
+                        raise InvalidRecord(name, f"has a frame of {length} bytes")
+                    start = at + _HEAD.size
+                    if start + length > len(buffer):
+                        break
+                    at = start + length
+                    yield Span(buffer, start, at, received)
+                rest = buffer[at:]
+        if rest:
+            raise InvalidRecord(name, "ends inside a frame")
 
     def blob(self, cid: str) -> bytes | None:
         """The bytes of a blob, None if it was not recorded. Raises ``CidMismatch``."""
@@ -176,16 +202,6 @@ def file_sha256(path: Path) -> str:
     """In hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _frame(head: bytes, stream: BinaryIO, source: str) -> RecordedFrame:
-    if len(head) == _HEAD.size:
-        length, at = _HEAD.unpack(head)
-        if length <= MAX_FRAME:
-            frame = stream.read(length)
-            if len(frame) == length:
-                return RecordedFrame(at, frame)
-    raise InvalidRecord(f"frames-{source}.zst", "ends inside a frame")
 
 
 def _json(path: Path) -> Any:

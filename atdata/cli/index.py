@@ -49,6 +49,21 @@ def run(
 
 @app.command()
 @named_errors
+def load(
+    folder: Annotated[Path, typer.Argument(help="A recording.")],
+    db: Annotated[Path, typer.Option(help="The index's DuckDB file.")] = Path("atdata.duckdb"),
+    port: Annotated[int, typer.Option(help="Port of the recording's network (0: any).")] = 0,
+) -> None:
+    """Index a recording from its files, and end."""
+    with needs_servers():
+        from indexer.loading import load as index
+        from indexer.logs import configure_logging
+    configure_logging()
+    console().print(f"{asyncio.run(index(folder, db, port=port)):,} records")
+
+
+@app.command()
+@named_errors
 def record(
     out: Annotated[Path, typer.Argument(help="A new directory.")],
     source: Annotated[list[str], typer.Option(help="name=wss://host (repeatable).")],

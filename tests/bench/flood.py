@@ -57,6 +57,7 @@ async def follow(about: dict[str, Any], folder: Path) -> tuple[dict[str, float],
         plc=f"http://127.0.0.1:{about['port']}",
         dev=True,
         sweep=False,
+        ping_seconds=3_600,  # the server sends, and does not listen
     ).on(cores())
     connection, http = open_database(config.db), HttpClient(Policy(dev=True))
     registry = CollectorRegistry()

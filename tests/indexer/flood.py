@@ -25,7 +25,9 @@ def flood(did: str, count: int, seq_of: Callable[[int], int]) -> Iterator[bytes]
     """``count`` frames: the record's creation, then updates, each named after its number from 0.
     ``seq_of`` a number is the seq."""
     before, after = cbor.encode(dataset(name_of(0))).split(name_of(0).encode())
-    since = previous = data = None
+    since: str | None = None
+    previous: bytes | None = None
+    data: bytes | None = None
     for i in range(count):
         record = before + name_of(i).encode() + after
         cid = _cid(record)
@@ -33,7 +35,13 @@ def flood(did: str, count: int, seq_of: Callable[[int], int]) -> Iterator[bytes]
         rev = rev_of(i)
         prev_data, data = data, _cid(node)
         # Not by libipld, which takes a signature that looks like a CID for one.
-        commit = {"did": did, "rev": rev, "data": Cid(data), "prev": None, "version": 3}
+        commit: dict[str, cbor.Data] = {
+            "did": did,
+            "rev": rev,
+            "data": Cid(data),
+            "prev": None,
+            "version": 3,
+        }
         block = cbor.encode({**commit, "sig": K256.sign(cbor.encode(commit))})
         root = _cid(block)
         op = {"action": "create", "path": PATH, "cid": cid}

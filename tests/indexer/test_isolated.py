@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from atdata.protocol import cbor
-from indexer.machine import microseconds
 from indexer.intake import IntakeSettings, Orders, SourceLink, Waiting
 from indexer.intake_wire import (
     Answer,
@@ -28,6 +27,7 @@ from indexer.intake_wire import (
     packed,
     packed_answer,
 )
+from indexer.machine import microseconds
 from indexer.received import Passed, Received, Taken
 from indexer.subscribe import Link
 from tests.indexer.network import (
