@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import http.client
 import json
+import logging
 import multiprocessing
 import os
 import random
@@ -145,6 +146,7 @@ def load(members: list[Member], busy: bool) -> Iterator[None]:
 
 
 def _write(homes: list[tuple[str, str, Home]], end: Connection) -> None:
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # many threads share a small pool
     members = [Member(*home, seed) for seed, home in enumerate(homes)]
     stop = threading.Event()
     threads = [
@@ -234,6 +236,7 @@ def main() -> None:
     parser.add_argument("--publishes", type=int, default=300)
     options = parser.parse_args()
     goals = Goals()
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     print(f"load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     with Devnet(pds_count=1) as net, tempfile.TemporaryDirectory() as folder:
         member = joined(net, 0, "publisher", 0)

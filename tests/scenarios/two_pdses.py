@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import tempfile
 import threading
 import time
@@ -218,6 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0)
     options = parser.parse_args()
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # many threads share a small pool
     with tempfile.TemporaryDirectory() as folder:
         outcome = run(Path(folder), options.seconds)
     records = sum(len(held.records) for held in outcome.network.values())
