@@ -28,6 +28,8 @@ from indexer.sweep import LISTED
 
 RESTORED = "restored"  # in meta
 
+_MEMORY = "512MB"  # of DuckDB, while tables are filled
+
 log = structlog.get_logger(__name__)
 
 
@@ -208,7 +210,7 @@ def _filled(path: Path, snapshot: Snapshot | None) -> Path:
         for left in (made, made.with_name(made.name + ".wal")):
             left.unlink(missing_ok=True)
         if snapshot is not None:
-            with database.connect(made) as connection:
+            with database.connect(made, memory_limit=_MEMORY) as connection:
                 _fill(connection, snapshot)
         database.open_database(made).close()  # which brings forward what is older
     except (duckdb.Error, OSError) as error:
@@ -224,17 +226,17 @@ def _fill(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
     connection.execute("COMMIT")
     connection.execute("CHECKPOINT")
     for table in tables:
-        connection.execute("BEGIN")
         try:
-            for batch in snapshots.batches(snapshot, table):
-                with arrow.registered(connection, "incoming", arrow.pa.Table.from_batches([batch])):
-                    connection.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM incoming")  # noqa: S608
-            connection.execute("COMMIT")
+            with (
+                snapshots.reading(snapshot, table) as rows,
+                arrow.registered(connection, "incoming", rows),
+            ):
+                connection.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM incoming")  # noqa: S608
         except duckdb.ConstraintException as error:
             raise DamagedSnapshot(f"{table.name}: {quote(error, 300)}") from error
-        ((rows,),) = connection.execute(f"SELECT count(*) FROM {table.name}").fetchall()  # noqa: S608
-        if rows != table.rows:
-            raise DamagedSnapshot(f"{table.name}: {rows} of {table.rows} rows came back")
+        ((found,),) = connection.execute(f"SELECT count(*) FROM {table.name}").fetchall()  # noqa: S608
+        if found != table.rows:
+            raise DamagedSnapshot(f"{table.name}: {found} of {table.rows} rows came back")
     connection.execute("CHECKPOINT")
 
 

@@ -14,6 +14,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -131,20 +132,24 @@ def check(snapshot: Snapshot, abandoned: threading.Event | None = None) -> None:
             if digest != table.sha256:
                 raise DamagedSnapshot(f"{where}: its bytes hash to {digest}, not {table.sha256}")
             found = 0
-            for batch in batches(snapshot, table):
-                found += batch.num_rows
-                if abandoned is not None and abandoned.is_set():
-                    raise Abandoned
+            with reading(snapshot, table) as reader:
+                for batch in reader:
+                    found += batch.num_rows
+                    if abandoned is not None and abandoned.is_set():
+                        raise Abandoned
         except (OSError, ValueError) as error:  # what pyarrow raises is one of these
             raise DamagedSnapshot(f"{where}: {quote(error, 300)}") from error
         if found != table.rows:
             raise DamagedSnapshot(f"{where}: {found} rows, not {table.rows}")
 
 
-def batches(snapshot: Snapshot, table: TableFile) -> Iterator[Any]:
-    """The rows of ``table``, as Arrow record batches."""
+@contextmanager
+def reading(snapshot: Snapshot, table: TableFile) -> Iterator[Any]:
+    """The rows of ``table`` as a reader of Arrow record batches, for the time of the block."""
     with pq.ParquetFile(_file(snapshot.path, table.name)) as file:
-        yield from file.iter_batches(_rows_at_once(table.name), use_threads=False)
+        batches = file.iter_batches(_rows_at_once(table.name), use_threads=False)
+        with pa.RecordBatchReader.from_batches(file.schema_arrow, batches) as reader:
+            yield reader
 
 
 def take(
