@@ -209,7 +209,7 @@ def _fetch_all(
     return PulledDataset(
         folder,
         found.dataset,
-        found.schema_record,
+        found.schema_record(),
         tuple(
             PulledShard(
                 shard.url,

@@ -22,7 +22,14 @@ from atdata.atmosphere.repository import (
     resolve_repo,
 )
 from atdata.library import Library, PulledDataset
-from atdata.protocol.errors import InvalidRecord, NotFound, quote
+from atdata.protocol.errors import (
+    InvalidRecord,
+    NetworkError,
+    NotFound,
+    ProtocolError,
+    XrpcError,
+    quote,
+)
 from atdata.protocol.namespaces import Kind
 from atdata.protocol.records import SchemaRecord
 from atdata.protocol.syntax import AtUri, Did
@@ -42,25 +49,65 @@ class HasUri(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FoundDataset:
-    """A dataset's record and that of its schema. ``pds`` is the host of its blobs and ``handle``
-    the author's, where these are known; ``pulled`` are its files, if it is in the library."""
+    """A dataset's record, and the way to that of its schema: ``given``, if it came along, else it
+    is fetched from its author once somebody needs it. ``pds`` is the host of the blobs and
+    ``handle`` the author's, where these are known; ``pulled`` are the files, if it is in the
+    library."""
 
     dataset: StoredRecord
-    schema_record: StoredRecord
+    given: StoredRecord | None = None
     pds: str | None = None
     handle: str | None = None
     pulled: PulledDataset | None = None
     entry: DatasetEntry = field(init=False)
-    schema: SchemaRecord = field(init=False)
+    _schema: StoredRecord | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Raises ``InvalidRecord`` where one of the records is not what it should be."""
+        """Raises ``InvalidRecord`` where the record is not what it should be."""
         object.__setattr__(self, "entry", read_entry(self.dataset))
-        object.__setattr__(self, "schema", read_as(SchemaRecord, self.schema_record))
+        object.__setattr__(self, "_schema", self.given)
+
+    @property
+    def schema(self) -> SchemaRecord:
+        """What its samples are. Raises ``NotFound``, ``InvalidRecord``, ``NetworkError``."""
+        return read_as(SchemaRecord, self._schema_record())
+
+    def schema_record(self) -> StoredRecord | None:
+        """The schema's record; None, and a word in the log, where it is not to be had. For what
+        was pulled without it, nobody is asked."""
+        if self.pulled is not None and self._schema is None:
+            return None
+        try:
+            return self._schema_record()
+        except (NotFound, ProtocolError, NetworkError, XrpcError) as error:
+            log.warning("%s is read without its schema: %s", self.dataset.uri, error)
+            return None
+
+    def known_schema(self) -> SchemaRecord | None:
+        """``schema``, or None where it is not to be had, or is none."""
+        stored = self.schema_record()
+        try:
+            return None if stored is None else read_as(SchemaRecord, stored)
+        except InvalidRecord as error:
+            log.warning("%s is read without its schema: %s", self.dataset.uri, error)
+            return None
 
     def sample_type(self) -> type[Any]:
-        """The Python type that the schema describes."""
+        """The Python type that the schema describes. Raises as ``schema`` does."""
         return type_of(self.schema)
+
+    def _schema_record(self) -> StoredRecord:
+        stored = self._schema
+        if stored is None:
+            try:
+                stored = fetch_record(AtUri.parse(self.entry.schema_ref))
+            except NotFound as error:
+                raise NotFound(
+                    f"{error}; without its schema, the samples of {self.dataset.uri} can be read "
+                    "as a type of your own, or as DictSample"
+                ) from error
+            object.__setattr__(self, "_schema", stored)
+        return stored
 
 
 def find_dataset(
@@ -83,8 +130,7 @@ def find_published(ref: str | HasUri, *, api: str | None = None) -> FoundDataset
         except NotFound:
             pass  # perhaps newer than the index; the author's PDS has the last word
     dataset = fetch_record(uri)
-    schema = fetch_record(AtUri.parse(read_entry(dataset).schema_ref))
-    return FoundDataset(dataset, schema, handle=handle)
+    return FoundDataset(dataset, handle=handle)
 
 
 def fetch_schema(uri: str) -> SchemaRecord:
@@ -197,9 +243,9 @@ def _handle(handle: str | None) -> str | None:
     return None if handle == "handle.invalid" else handle
 
 
-def _schema_from_index(detail: DatasetDetail, ref: str) -> StoredRecord:
+def _schema_from_index(detail: DatasetDetail, ref: str) -> StoredRecord | None:
     schema, body = detail.schema, detail.schema_record
     if schema is None or body is None or schema.uri != ref:
-        return fetch_record(AtUri.parse(ref))
+        return None
     value = search_api.check_record(body, schema.cid, schema.uri)
     return StoredRecord(AtUri.parse(schema.uri), schema.cid, value)

@@ -68,18 +68,19 @@ class _Record:
 class _Manifest:
     version: int
     dataset: _Record
-    schema: _Record
     shards: tuple[PulledShard, ...]
+    schema: _Record | None = None
     handle: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PulledDataset:
-    """A dataset as it was when it was pulled into ``folder``: both records and all shards."""
+    """A dataset as it was when it was pulled into ``folder``: its record, that of its schema, if
+    there was one, and all shards."""
 
     folder: Path
     dataset: StoredRecord
-    schema: StoredRecord
+    schema: StoredRecord | None
     shards: tuple[PulledShard, ...]
     handle: str | None = None
 
@@ -95,7 +96,11 @@ class PulledDataset:
     def write(self) -> None:
         """Put the manifest beside the shards, in one step."""
         manifest = _Manifest(
-            VERSION, _as_json(self.dataset), _as_json(self.schema), self.shards, self.handle
+            VERSION,
+            _as_json(self.dataset),
+            self.shards,
+            None if self.schema is None else _as_json(self.schema),
+            self.handle,
         )
         write_whole(self.folder / MANIFEST, json.dumps(to_json(manifest), indent=1).encode())
 
@@ -183,7 +188,7 @@ def read_pulled(folder: Path) -> PulledDataset:
         pulled = PulledDataset(
             folder,
             _stored(manifest.dataset),
-            _stored(manifest.schema),
+            None if manifest.schema is None else _stored(manifest.schema),
             manifest.shards,
             manifest.handle,
         )

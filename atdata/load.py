@@ -70,7 +70,8 @@ def load_dataset(
     ``ref``: an AT URI, ``@handle/name`` (the newest of that name), a search hit, or an index entry.
     ``sample_type``: a ``packable`` class, or ``DictSample``; without one the type is decoded from
     the dataset's schema. If the class does not fit the schema, the lenses registered here
-    (``@atdata.lens``) are followed to it, over several if need be.
+    (``@atdata.lens``) are followed to it, over several if need be; if the schema is not to be had,
+    each sample is held against the class as it is read.
     ``lens``: the lens to see the samples through: one of your own, or published ones that you trust
     (``atdata.trust``), in order. Their code is fetched and run here, and never otherwise.
     ``on_error``, ``writable``, ``limits``: how samples are read; see ``atdata.Dataset``.
@@ -166,7 +167,9 @@ def check_type(sample_type: type, found: FoundDataset, api: str | None = None) -
 def _misfits(sample_type: type, found: FoundDataset) -> list[str]:
     if issubclass(sample_type, DictSample):
         return []
-    return fits(sample_type, found.schema)
+    schema = found.known_schema()
+    # Without it, each sample is held against the type as it is read.
+    return [] if schema is None else fits(sample_type, schema)
 
 
 def _mismatch(
