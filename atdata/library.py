@@ -29,6 +29,7 @@ from atdata.network.strict_json import parse_json
 from atdata.protocol import cbor
 from atdata.protocol.cid import RAW, Cid
 from atdata.protocol.errors import AtdataError, CidMismatch, InvalidRecord, NotFound, quote
+from atdata.protocol.records import Storage
 from atdata.protocol.syntax import AtUri
 from atdata.protocol.views import from_json, to_json
 from atdata.sources import LocalSource
@@ -91,7 +92,8 @@ class PulledDataset:
 
     def source(self) -> LocalSource:
         """Its shards as a source."""
-        return _Files(self.paths)
+        entry = read_entry(self.dataset)
+        return PulledSource(self.paths, entry.did, entry.record.storage)
 
     def write(self) -> None:
         """Put the manifest beside the shards, in one step."""
@@ -105,12 +107,15 @@ class PulledDataset:
         write_whole(self.folder / MANIFEST, json.dumps(to_json(manifest), indent=1).encode())
 
 
-class _Files(LocalSource):
-    """Paths as they are: braces in the name of a folder are no pattern."""
+class PulledSource(LocalSource):
+    """Files that were pulled: paths as they are, since braces in the name of a folder are no
+    pattern. ``storage`` is where the account ``did`` has published them."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], did: str, storage: Storage) -> None:
         super().__init__([])
-        self._paths = [str(path) for path in paths]
+        self.given = tuple(str(path) for path in paths)
+        self._paths = list(self.given)
+        self.did, self.storage = did, storage
 
     def __repr__(self) -> str:
         return f"<{len(self._paths)} pulled shards>"

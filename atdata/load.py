@@ -129,8 +129,8 @@ def open_source(entry: DatasetEntry, pds: str | None = None) -> DataSource:
     ``InvalidRecord`` for a bucket that has no address.
     """
     match entry.record.storage:
-        case BlobStorage():
-            return BlobSource.from_uris(entry.data_urls, pds_endpoint=pds)
+        case BlobStorage(shards=blobs):
+            return BlobSource.from_uris(entry.data_urls, pds_endpoint=pds, known=blobs)
         case ExternalStorage(shards=shards):
             return _addresses(entry.data_urls, shards)
         case S3Storage(shards=keys) as bucket:

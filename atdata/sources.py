@@ -11,7 +11,7 @@ import io
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import IO, Any, Self
@@ -31,7 +31,7 @@ from atdata.protocol.errors import (
     quote,
     shown_url,
 )
-from atdata.protocol.records import Checksum
+from atdata.protocol.records import BlobShard, Checksum
 from atdata.protocol.syntax import BlobUri, Did
 from atdata.settings import Settled, settings
 from atdata.spool import Spool
@@ -193,7 +193,8 @@ class URLSource(_Source):
             if names_user(url):
                 raise BlockedAddress(f"{_shown(url)}: user and password don't belong in an address")
         self._urls = expand_all(self.given)
-        self._checksums, self._spool = dict(checksums or {}), Spool()
+        self.checksums: dict[str, Checksum] = dict(checksums or {})
+        self._spool = Spool()
 
     def list_shards(self) -> list[str]:
         """The URLs, patterns expanded."""
@@ -204,7 +205,7 @@ class URLSource(_Source):
 
         Raises ``NetworkError`` here and while it is read, ``InvalidShard`` for another checksum.
         """
-        checksum = self._checksums.get(shard_id)
+        checksum = self.checksums.get(shard_id)
         algorithm = algorithm_of(checksum)
         stream = UrlStream(shard_id, settings().http)
         if checksum is None or algorithm is None:
@@ -234,8 +235,16 @@ class BlobSource(_Source):
     stays flat whatever its size.
     """
 
-    def __init__(self, blobs: Sequence[BlobUri], *, pds_endpoint: str | None = None) -> None:
+    def __init__(
+        self,
+        blobs: Sequence[BlobUri],
+        *,
+        pds_endpoint: str | None = None,
+        known: Iterable[BlobShard] = (),
+    ) -> None:
+        """``known`` is what is known of the blobs already: their sizes and types."""
         self.blobs: tuple[BlobUri, ...] = tuple(blobs)
+        self.known: dict[str, BlobShard] = {str(blob.cid): blob for blob in known}
         self.pds_endpoint = None if pds_endpoint is None else pds_endpoint.rstrip("/")
         self._spool = Spool()
 
@@ -253,12 +262,21 @@ class BlobSource(_Source):
         ``pds_endpoint`` is the origin that serves them; without it each DID document says so.
         Raises ``InvalidSyntax`` and ``InvalidCid``.
         """
-        return cls([_blob_of(ref, did) for ref in refs], pds_endpoint=pds_endpoint)
+        blobs = [_blob_of(ref, did) for ref in refs]
+        known = map(_known_of, blobs, refs)
+        return cls(blobs, pds_endpoint=pds_endpoint, known=known)
 
     @classmethod
-    def from_uris(cls, uris: Sequence[str], *, pds_endpoint: str | None = None) -> Self:
+    def from_uris(
+        cls,
+        uris: Sequence[str],
+        *,
+        pds_endpoint: str | None = None,
+        known: Iterable[BlobShard] = (),
+    ) -> Self:
         """From ``at://did/blob/cid``. Raises ``InvalidSyntax``."""
-        return cls([BlobUri.parse(uri) for uri in uris], pds_endpoint=pds_endpoint)
+        blobs = [BlobUri.parse(uri) for uri in uris]
+        return cls(blobs, pds_endpoint=pds_endpoint, known=known)
 
     def list_shards(self) -> list[str]:
         """``at://did/blob/cid`` of every blob."""
@@ -293,6 +311,16 @@ def _blob_of(ref: Mapping[str, Any], did: str | None) -> BlobUri:
     if not isinstance(link, str):
         raise InvalidSyntax("blob reference", ref, "it has neither cid nor ref.$link")
     return BlobUri(Did.parse(owner), Cid.parse(link))
+
+
+def _known_of(blob: BlobUri, ref: Mapping[str, Any]) -> BlobShard:
+    """What a blob ref says besides its CID; None for what it does not."""
+    size, mime_type = ref.get("size"), ref.get("mimeType")
+    return BlobShard(
+        blob.cid,
+        size if type(size) is int and size >= 0 else None,
+        mime_type if isinstance(mime_type, str) else None,
+    )
 
 
 def _pds_now(did: Did) -> str | None:

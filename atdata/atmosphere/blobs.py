@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from atdata.atmosphere.client import AtmosphereClient
-from atdata.atmosphere.reshard import repack, samples_in, samples_of, spool
+from atdata.atmosphere.reshard import check_sample, repack, samples_in, samples_of, spool
 from atdata.atmosphere.uploads import Shard, Uploaded, upload_all
 from atdata.dataset import Dataset
 from atdata.index import DataSource
@@ -58,7 +58,8 @@ class PDSBlobStore:
         gets a shard of its own. ``prefix`` names the upload in the progress bar (a blob itself
         has no name), which is shown if ``progress``, or by default if stderr is a terminal.
 
-        Raises ``NotLoggedIn``, ``InvalidShard``, ``XrpcError`` (the PDS's own limits).
+        Raises ``NotLoggedIn``, ``InvalidShard``, ``InvalidSample`` for what is not of the dataset's
+        type, ``XrpcError`` (the PDS's own limits).
         """
         as_they_are = not is_view(dataset) and maxcount is None and maxsize is None
         uploaded = upload_all(
@@ -95,7 +96,10 @@ class PDSBlobStore:
         """A source that streams these blobs, of any account, checked against their CIDs."""
         blobs = [BlobUri.parse(url) for url in urls]
         own = self._client.is_authenticated and {blob.did for blob in blobs} == {self._client.did}
-        return BlobSource(blobs, pds_endpoint=self._client.pds if own else None)
+        uploaded = (self._uploaded.get(str(blob.cid)) for blob in blobs if own)
+        known = [shard.blob for shard in uploaded if shard is not None]
+        pds = self._client.pds if own else None
+        return BlobSource(blobs, pds_endpoint=pds, known=known)
 
 
 def _pieces(dataset: Dataset[Any], maxcount: int | None, maxsize: float | None) -> Iterator[Shard]:
@@ -103,8 +107,8 @@ def _pieces(dataset: Dataset[Any], maxcount: int | None, maxsize: float | None) 
     if is_view(dataset):
         return repack(samples_of(dataset), maxcount, maxsize or VIEW_BYTES)
     if maxcount is None and maxsize is None:
-        return _as_they_are(dataset.source)
-    return repack(samples_in(dataset.source), maxcount, maxsize)
+        return _as_they_are(dataset)
+    return repack(samples_in(dataset.source, dataset.sample_type), maxcount, maxsize)
 
 
 def is_view(dataset: Dataset[Any]) -> bool:
@@ -113,15 +117,18 @@ def is_view(dataset: Dataset[Any]) -> bool:
     return type(dataset) is not Dataset
 
 
-def _as_they_are(source: DataSource) -> Iterator[Shard]:
-    """Every shard unchanged, once all of it has been read as a shard: what nobody could read is
-    not published."""
-    for name in source.list_shards():
+def _as_they_are(dataset: Dataset[Any]) -> Iterator[Shard]:
+    """Every shard unchanged, once all of it has been read as samples of the dataset's type: what
+    nobody could read is not published."""
+    for name in dataset.list_shards():
         file = spool()
-        with source.open_shard(name) as stream:
+        with dataset.source.open_shard(name) as stream:
             shutil.copyfileobj(stream, file, 1 << 20)
         file.seek(0)
-        samples = sum(1 for _ in read_samples(file, name))
+        samples = 0
+        for member in read_samples(file, name):
+            check_sample(member.data, dataset.sample_type, name, member)
+            samples += 1
         file.seek(0)
         yield Shard(file, samples)
 

@@ -7,14 +7,13 @@ them, and what is read is checked against the CIDs in the record.
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from atdata.atmosphere.blobs import is_view
 from atdata.atmosphere.client import AtmosphereClient
 from atdata.atmosphere.entries import pack_metadata, read_as, read_entry, unpack_metadata
+from atdata.atmosphere.given import given_size, given_storage
 from atdata.atmosphere.index_entry import AtmosphereIndexEntry
 from atdata.atmosphere.repository import RecordBody
 from atdata.atmosphere.schemas import SchemaPublisher, list_kind, now
@@ -23,7 +22,7 @@ from atdata.atmosphere.wire import RecordRef, as_json
 from atdata.dataset import Dataset
 from atdata.load import open_source
 from atdata.protocol import records
-from atdata.protocol.errors import InvalidRecord, InvalidShard, TypeMismatch
+from atdata.protocol.errors import InvalidRecord, InvalidShard
 from atdata.protocol.namespaces import DATASET_COLLECTION, Kind
 from atdata.protocol.records import (
     BlobStorage,
@@ -34,7 +33,6 @@ from atdata.protocol.records import (
     StorageKind,
 )
 from atdata.protocol.syntax import BlobUri
-from atdata.sources import LocalSource, URLSource
 from atdata.tar import read_samples
 
 Sample = TypeVar("Sample")
@@ -43,8 +41,6 @@ MAX_RECORD_JSON = 150 * 1024  # of a request with a record, at the reference PDS
 BLOB_REF_BYTES = 142  # of one shard in it, as JSON
 REQUEST_BYTES = 500  # around it
 UPLOADED_LATER = ExternalStorage((ExternalShard("https://to.be.uploaded"),))
-
-log = logging.getLogger(__name__)
 
 
 class DatasetPublisher:
@@ -68,23 +64,31 @@ class DatasetPublisher:
     ) -> str:
         """Publish a dataset whose shards stay where they are; returns its AT URI.
 
-        The record holds the dataset's URLs as they were given. Without ``schema_uri`` the schema
+        The record holds the dataset's URLs as they were given, and refers to blobs of the
+        account's own. Without ``schema_uri`` the schema
         of its sample type is published as ``schema_version``, unless ``auto_publish_schema`` is
         off, which is a ``ValueError``. ``metadata`` becomes msgpack of at most 100,000 bytes.
 
-        Raises ``NotLoggedIn``, ``InvalidRecord`` (a limit of the lexicon), ``XrpcError``.
+        Raises ``NotLoggedIn``, ``InvalidRecord`` (a limit of the lexicon), ``XrpcError``, and
+        ``TypeMismatch`` for blobs of another account.
         """
         if schema_uri is None and not auto_publish_schema:
             raise ValueError("schema_uri is required when auto_publish_schema is off")
-        return self.publish_with_urls(
-            given_urls(dataset),
-            schema_uri=schema_uri or self.publish_schema_of(dataset, schema_version),
+        storage = given_storage(dataset, self._client)
+        draft = DatasetRecord(
             name=name,
+            schema_ref=schema_uri or f"at://{self._client.did}",
+            storage=storage,
+            created_at=now(),
             description=description,
-            tags=tags,
+            tags=tuple(tags),
             license=license,
-            metadata=metadata,
+            size=given_size(storage),
+            metadata=pack_metadata(metadata),
         )
+        check_draft(draft)
+        schema = schema_uri or self.publish_schema_of(dataset, schema_version)
+        return self.write(replace(draft, schema_ref=schema)).uri
 
     def publish_with_urls(
         self,
@@ -254,21 +258,3 @@ def _samples_in(blob: bytes) -> int | None:
         return sum(1 for _ in read_samples(io.BytesIO(blob), "blob"))
     except InvalidShard:
         return None
-
-
-def given_urls(dataset: Dataset[Any]) -> list[str]:
-    """The dataset's shard URLs as its owner wrote them, brace patterns included.
-
-    Raises ``TypeMismatch`` for a view (``as_type``): no shard holds its samples yet.
-    """
-    if is_view(dataset):
-        raise TypeMismatch(
-            f"{dataset!r} is a view of shards of another type: publish it with a data store, which "
-            "writes shards of its own"
-        )
-    source = dataset.source
-    if not isinstance(source, LocalSource | URLSource):
-        return source.list_shards()
-    if isinstance(source, LocalSource):
-        log.warning("publishing paths of this machine: nobody else can read %s", source.given[0])
-    return list(source.given)

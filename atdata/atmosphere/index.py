@@ -7,6 +7,7 @@ record refers to all of them; without one the dataset's own URLs are written dow
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,22 +18,22 @@ from atdata.atmosphere.datasets import (
     DatasetLoader,
     DatasetPublisher,
     check_draft,
-    given_urls,
     with_blobs,
 )
 from atdata.atmosphere.entries import pack_metadata, read_entry
+from atdata.atmosphere.given import external, given_size, given_storage
 from atdata.atmosphere.index_entry import AtmosphereIndexEntry
-from atdata.atmosphere.repository import RecordBody
+from atdata.atmosphere.repository import RecordBody, StoredRecord
 from atdata.atmosphere.schemas import SchemaLoader, SchemaPublisher, list_kind, now
 from atdata.dataset import Dataset
+from atdata.dict_sample import DictSample
 from atdata.index import AbstractDataStore
+from atdata.protocol import records
+from atdata.protocol.errors import TypeMismatch, UnsupportedType
 from atdata.protocol.namespaces import Kind
-from atdata.protocol.records import (
-    DatasetRecord,
-    DatasetSize,
-    ExternalShard,
-    ExternalStorage,
-)
+from atdata.protocol.records import DatasetRecord, DatasetSize
+from atdata.protocol.syntax import AtUri
+from atdata.schema import fits, schema_of, type_of
 
 
 class AtmosphereIndex:
@@ -99,29 +100,53 @@ class AtmosphereIndex:
         ``maxcount`` samples and ``maxsize`` bytes where these are given.
 
         Raises ``NotLoggedIn``; before anything is written, ``InvalidRecord`` (a limit of the
-        lexicon) and ``ValueError`` (a store of another account); ``InvalidShard``, ``XrpcError``.
+        lexicon), ``TypeMismatch`` (a schema of another type, or without a store blobs of another
+        account), ``NotFound`` (no such schema) and ``ValueError`` (a store of another account);
+        ``InvalidShard``, ``InvalidSample``, ``XrpcError``.
         """
         publisher = DatasetPublisher(self.client)
         if isinstance(self.data_store, PDSBlobStore) and self.data_store.did != self.client.did:
             raise ValueError("a record can refer to blobs of its own account only")
-        draft = DatasetRecord(
-            name=name,
-            schema_ref=schema_ref or f"at://{self.client.did}",
-            storage=UPLOADED_LATER,
-            created_at=now(),
-            description=description,
-            tags=tuple(tags),
-            license=license,
-            metadata=pack_metadata(metadata),
+        if schema_ref is not None:
+            self._check_schema(dataset, schema_ref)
+        draft = self._placed(
+            dataset,
+            DatasetRecord(
+                name=name,
+                schema_ref=schema_ref or f"at://{self.client.did}",
+                storage=UPLOADED_LATER,
+                created_at=now(),
+                description=description,
+                tags=tuple(tags),
+                license=license,
+                metadata=pack_metadata(metadata),
+            ),
         )
         cut = maxcount is not None or maxsize is not None or is_view(dataset)
         check_draft(draft, 0 if cut or self.data_store is None else len(dataset.list_shards()))
         schema = schema_ref or publisher.publish_schema_of(dataset, schema_version)
         record = self._stored(replace(draft, schema_ref=schema), dataset, maxcount, maxsize)
         written = publisher.write(record)
-        return AtmosphereIndexEntry(
-            written.uri, written.cid, record, None if metadata is None else dict(metadata)
-        )
+        stored = StoredRecord(AtUri.parse(written.uri), written.cid, records.to_body(record))
+        return AtmosphereIndexEntry.of(read_entry(stored))  # as whoever reads it will have it
+
+    def _check_schema(self, dataset: Dataset[Any], schema_ref: str) -> None:
+        """Raises ``TypeMismatch`` unless samples of the dataset's type are those of the schema."""
+        if issubclass(dataset.sample_type, DictSample):
+            return
+        schema = SchemaLoader(self.client).record(schema_ref)
+        with suppress(UnsupportedType):  # then there is no telling
+            reasons = fits(type_of(schema), schema_of(dataset.sample_type, created_at=now()))
+            if reasons:
+                name, why = dataset.sample_type.__name__, "; ".join(reasons)
+                raise TypeMismatch(f"samples of {name} are not of {schema_ref}: {why}")
+
+    def _placed(self, dataset: Dataset[Any], draft: DatasetRecord) -> DatasetRecord:
+        """The record with the shards' places in it, if they stay where they are."""
+        if self.data_store is not None:
+            return draft
+        storage = given_storage(dataset, self.client)
+        return replace(draft, storage=storage, size=given_size(storage))
 
     def _stored(
         self,
@@ -130,14 +155,14 @@ class AtmosphereIndex:
         maxcount: int | None,
         maxsize: float | None,
     ) -> DatasetRecord:
-        """The record with the shards' places in it, once they are there."""
+        """The record with the shards' places in it, once they are in the store."""
         store = self.data_store
         if store is None:
-            return replace(draft, storage=_external(given_urls(dataset)))
+            return draft
         urls = store.write_shards(dataset, prefix=draft.name, maxcount=maxcount, maxsize=maxsize)
         if isinstance(store, PDSBlobStore):
             return with_blobs(draft, store.uploaded(urls))
-        return replace(draft, storage=_external(urls), size=DatasetSize(shards=len(urls)))
+        return replace(draft, storage=external(urls), size=DatasetSize(shards=len(urls)))
 
     def get_dataset(self, ref: str) -> AtmosphereIndexEntry:
         """The entry at an AT URI, of any account. Raises ``NotFound``, ``InvalidRecord``."""
@@ -149,7 +174,3 @@ class AtmosphereIndex:
         Raises ``NotLoggedIn`` without either, ``NetworkError``."""
         stored = list_kind(self.client, Kind.DATASET, repo)
         return map(AtmosphereIndexEntry.of, map(read_entry, stored))
-
-
-def _external(urls: Sequence[str]) -> ExternalStorage:
-    return ExternalStorage(tuple(ExternalShard(url) for url in urls))

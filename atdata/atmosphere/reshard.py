@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple, cast
 from atdata.atmosphere.uploads import Shard
 from atdata.dataset import Dataset
 from atdata.index import DataSource
-from atdata.protocol.errors import InvalidShard
+from atdata.protocol.errors import InvalidSample, InvalidShard
 from atdata.tar import SAMPLE_EXTENSION, Member, read_members, split_name
 
 SPOOL_BYTES = 8 << 20  # a piece that is larger goes to a temporary file
@@ -59,9 +59,10 @@ def samples_of(dataset: Dataset[Any]) -> Iterator[tuple[str, Members]]:
         yield f"{number:09d}", [(SAMPLE_EXTENSION, sample.packed)]
 
 
-def samples_in(source: DataSource) -> Iterator[tuple[str, Members]]:
+def samples_in(source: DataSource, sample_type: type) -> Iterator[tuple[str, Members]]:
     """What the shards hold under each key, bytes unchanged. Files without an extension belong to no
-    sample and are left out. Raises ``InvalidShard``, also for a key without a sample."""
+    sample and are left out. Raises ``InvalidShard``, also for a key without a sample, and
+    ``InvalidSample`` for one that is no ``sample_type``."""
     for shard in source.list_shards():
         with source.open_shard(shard) as stream:
             named = (_Named(*split_name(m.name), m) for m in read_members(stream, shard))
@@ -73,7 +74,18 @@ def samples_in(source: DataSource) -> Iterator[tuple[str, Members]]:
                     last = members[-1][2]
                     why = f"its key has not one .{SAMPLE_EXTENSION} member"
                     raise InvalidShard(shard, why, last.name, last.offset)
+                for extension, data, member in members:
+                    if extension == SAMPLE_EXTENSION:
+                        check_sample(data, sample_type, shard, member)
                 yield key, [(extension, data) for extension, data, _ in members]
+
+
+def check_sample(data: bytes | memoryview, sample_type: Any, shard: str, member: Member) -> None:
+    """Raises ``InvalidSample``, which says where, unless ``data`` is a ``sample_type``."""
+    try:
+        sample_type.from_bytes(data)
+    except InvalidSample as error:
+        raise InvalidSample(error.why, shard, member.name, member.offset) from error
 
 
 class _Named(NamedTuple):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import atdata
 from atdata.atmosphere.reshard import Members, repack, samples_in, samples_of
-from atdata.protocol.errors import InvalidShard
+from atdata.protocol.errors import InvalidSample, InvalidShard
 from atdata.sources import LocalSource
 from atdata.tar import read_members
 from tests.atmosphere.made import Feature, features, tar_of
@@ -88,15 +88,18 @@ def test_what_belongs_to_one_key_stays_together_and_keys_stay_unique(tmp_path: P
     ]
     path = tmp_path / "mixed.tar"
     path.write_bytes(made[0])
-    assert list(samples_in(LocalSource(path))) == [("a/b", members), ("a/b~1", members)]
+    assert list(samples_in(LocalSource(path), atdata.DictSample)) == [
+        ("a/b", members),
+        ("a/b~1", members),
+    ]
 
 
 def test_the_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(tar_of(features(9)))
     source = LocalSource(path)
-    first = pieces(list(samples_in(source)), 4, None)
-    assert first == pieces(list(samples_in(source)), 4, None)
+    first = pieces(list(samples_in(source, Feature)), 4, None)
+    assert first == pieces(list(samples_in(source, Feature)), 4, None)
     assert len(set(first)) == 3
 
 
@@ -155,16 +158,28 @@ def test_files_without_an_extension_are_no_samples(tmp_path: Path) -> None:
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
-    assert list(samples_in(LocalSource(path))) == [("0", [("msgpack", b"\x80"), ("txt", b"t")])]
+    assert list(samples_in(LocalSource(path), atdata.DictSample)) == [
+        ("0", [("msgpack", b"\x80"), ("txt", b"t")])
+    ]
 
 
 @pytest.mark.parametrize("extensions", [["txt"], ["msgpack", "txt", "msgpack"]])
 def test_a_key_without_one_sample_is_not_published(tmp_path: Path, extensions: list[str]) -> None:
     path = tmp_path / "a.tar"
-    (tar,) = pieces([("0", [("msgpack", b"")]), ("1", [(e, b"") for e in extensions])], None, None)
+    (tar,) = pieces(
+        [("0", [("msgpack", b"\x80")]), ("1", [(e, b"") for e in extensions])], None, None
+    )
     path.write_bytes(tar)
     with pytest.raises(InvalidShard, match=r"1\.(txt|msgpack).*byte"):
-        list(samples_in(LocalSource(path)))
+        list(samples_in(LocalSource(path), atdata.DictSample))
+
+
+def test_a_sample_of_another_type_is_not_published(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    (tar,) = pieces([("0", [("msgpack", b"\x80")])], None, None)
+    path.write_bytes(tar)
+    with pytest.raises(InvalidSample, match=r"a\.tar.*'0\.msgpack', byte 0"):
+        list(samples_in(LocalSource(path), Feature))
 
 
 @pytest.mark.parametrize("limits", [(0, None), (None, 0), (-1, 10)])
