@@ -38,13 +38,14 @@ def test_every_name_is_used_once() -> None:
     assert sorted(names) == sorted(set(names))
 
 
+@pytest.mark.timeout(300)
 def test_the_tests_pass_on_the_source_as_it_is() -> None:
     tests = sorted({mutant.test for mutant in MUTANTS})
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", *tests)
     assert done.returncode == 0, done.stdout[-4000:]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_every_mutant_is_killed() -> None:
     done = run("-m", "tests.mutants.runner")
     print(done.stdout)

@@ -60,15 +60,17 @@ def kill(file: File, given: list[str], rng: Random, slow: float) -> None:
     seconds in which it gets ready, half while it works."""
     life = spawned(file.folder, *given)
     longest = max(_AFTER_READY, slow / 3)
-    if rng.random() < 0.5:
-        time.sleep(rng.uniform(slow / 2, slow + longest))
-    else:
-        life.wait_until(life.answers, "the node answers")
-        time.sleep(rng.uniform(0.0, longest))
-    ended = life.process.poll()
-    assert ended is None, f"the node ended by itself: {ended}\n{life.log.read_text()[-2000:]}"
-    life.process.kill()
-    life.process.wait()
+    try:
+        if rng.random() < 0.5:
+            time.sleep(rng.uniform(slow / 2, slow + longest))
+        else:
+            life.wait_until(life.answers, "the node answers")
+            time.sleep(rng.uniform(0.0, longest))
+        ended = life.process.poll()
+        assert ended is None, f"the node ended by itself: {ended}\n{life.log.read_text()[-2000:]}"
+    finally:
+        life.process.kill()
+        life.process.wait()
     file.look()
 
 
