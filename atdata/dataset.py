@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from atdata.batches import SampleBatch, batched
@@ -42,6 +42,8 @@ class Dataset(Generic[T]):
 
     Arrays are read-only views of the sample's bytes, in the dtype of the annotation and of any
     shape; with ``writable`` they are copies of their own. ``limits`` bound what a shard may hold.
+    ``arrays`` names the fields that hold arrays, for samples without a type: those in the compact
+    encoding, which has no mark of its own, would else stay bytes.
     ``on_error="skip"`` leaves out samples and shards that are not what they should be, and counts
     them in ``skipped``; what cannot be fetched or opened is raised in any case.
     """
@@ -54,6 +56,7 @@ class Dataset(Generic[T]):
         limits: Limits | None = None,
         on_error: OnError = "raise",
         writable: bool = False,
+        arrays: Collection[str] = (),
     ) -> None:
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error is 'raise' or 'skip', not {quote(on_error)}")
@@ -63,6 +66,7 @@ class Dataset(Generic[T]):
         self.metadata = metadata
         self.skipped = Skipped()
         self._limits, self._on_error, self._writable = limits, on_error, writable
+        self._arrays = frozenset(arrays)
 
     def __class_getitem__(cls, sample_type: Any) -> Any:
         if isinstance(sample_type, type):
@@ -165,13 +169,13 @@ class Dataset(Generic[T]):
 
     def read(self, shards: Iterable[str]) -> Iterator[T]:
         """The samples of these shards alone, in this order. Raises as ``ordered`` does."""
-        decode = _decoder(self.sample_type)
+        decode = _decoder(self.sample_type, self._arrays)
         samples = self._read(shards, lambda _: decode)
         return map(with_own_arrays, samples) if self._writable else samples
 
     def _named(self, shards: Iterable[str]) -> Iterator[tuple[str, str, T]]:
         """Member, shard and sample."""
-        decode = _decoder(self.sample_type)
+        decode = _decoder(self.sample_type, self._arrays)
         own = with_own_arrays if self._writable else _same
 
         def reader(archive: Archive) -> Callable[[memoryview], tuple[str, str, T]]:
@@ -231,10 +235,14 @@ class _View(Dataset[T]):
         return Dataset.as_type, (self._base, self.sample_type, self._lens)
 
 
-def _decoder(sample_type: type[T]) -> Callable[[memoryview], T]:
+def _decoder(
+    sample_type: type[T], arrays: frozenset[str] = frozenset()
+) -> Callable[[memoryview], T]:
     """How to read one sample. Raises ``UnsupportedType`` for what is no sample type."""
-    if isinstance(sample_type, type) and issubclass(sample_type, PackableSample | DictSample):
+    if isinstance(sample_type, type) and issubclass(sample_type, PackableSample):
         return sample_type.__atdata_reader__()
+    if isinstance(sample_type, type) and issubclass(sample_type, DictSample):
+        return sample_type.__atdata_reader__(arrays)
     raise UnsupportedType(
         f"{quote(getattr(sample_type, '__name__', sample_type))} is no sample type: decorate it "
         "with @atdata.packable, or use Dataset[DictSample]"

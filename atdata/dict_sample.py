@@ -22,7 +22,8 @@ class DictSample(Packed, Mapping[str, Any]):
     """A sample without a type: fields by attribute and by item, in the order of the data.
 
     Bytes that are an npy file show as arrays. The compact encoding has no mark of its own and
-    stays bytes; a type tells them apart.
+    stays bytes, unless the dataset's schema says that the field is an array, or
+    ``Dataset(…, arrays=…)`` does.
     """
 
     __slots__ = ("_values",)
@@ -36,9 +37,16 @@ class DictSample(Packed, Mapping[str, Any]):
         return cls({name: _shown(value) for name, value in unpack(data).items()})
 
     @classmethod
-    def __atdata_reader__(cls) -> Callable[[bytes | memoryview], Self]:
-        """``from_bytes`` as a function that many samples are read with."""
-        return cls.from_bytes
+    def __atdata_reader__(
+        cls, arrays: frozenset[str] = frozenset()
+    ) -> Callable[[bytes | memoryview], Self]:
+        """``from_bytes`` as a function that many samples are read with; ``arrays`` are the fields
+        whose bytes may be arrays in the compact encoding, too."""
+        if not arrays:
+            return cls.from_bytes
+        return lambda data: cls(
+            {name: _shown(value, name in arrays) for name, value in unpack(data).items()}
+        )
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
@@ -77,13 +85,14 @@ class DictSample(Packed, Mapping[str, Any]):
         return line("DictSample", self.items())
 
 
-def _shown(value: Any) -> Any:
-    if type(value) is bytes and ndarray.is_npy(value):
+def _shown(value: Any, array: bool = False) -> Any:
+    """Bytes as the array that they are, where they are one."""
+    if type(value) is bytes and (array or ndarray.is_npy(value)):
         try:
             return ndarray.decode(value)
         except InvalidArray:
             return value
-    return [_shown(item) for item in value] if type(value) is list else value
+    return [_shown(item, array) for item in value] if type(value) is list else value
 
 
 def _stored(value: Any) -> Any:

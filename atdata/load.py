@@ -41,7 +41,7 @@ from atdata.protocol.records import (
 )
 from atdata.protocol.syntax import AtUri
 from atdata.protocol.views import LensView
-from atdata.schema import fits, type_of
+from atdata.schema import array_fields, fits, type_of
 from atdata.settings import settings
 from atdata.sources import BlobSource, URLSource
 from atdata.tar import Limits
@@ -97,6 +97,7 @@ def load_dataset(
             limits=limits,
             on_error=on_error,
             writable=writable,
+            arrays=_arrays(found) if issubclass(of, DictSample) else (),
         )
         return made
 
@@ -162,6 +163,12 @@ def check_type(sample_type: type, found: FoundDataset, api: str | None = None) -
     """Raises ``TypeMismatch`` unless every sample of the dataset is a ``sample_type``."""
     if reasons := _misfits(sample_type, found):
         raise TypeMismatch(_mismatch(sample_type, found, reasons, api))
+
+
+def _arrays(found: FoundDataset) -> list[str]:
+    """The fields that are arrays, which only the schema tells where samples have no type."""
+    schema = found.known_schema()
+    return [] if schema is None else array_fields(schema)
 
 
 def _misfits(sample_type: type, found: FoundDataset) -> list[str]:

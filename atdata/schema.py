@@ -233,6 +233,20 @@ def _restore(name: str, fields: tuple[Field, ...], values: dict[str, Any]) -> An
     return _type_of(name, fields)(**values)
 
 
+# --- samples without a type ----------------------------------------------------------------------
+
+
+def array_fields(schema: SchemaRecord) -> list[str]:
+    """The names of the fields that are arrays, or lists of them."""
+    return [field.name for field in schema.fields if _is_array(field.type)]
+
+
+def _is_array(field_type: FieldType) -> bool:
+    while isinstance(field_type, ArrayType):
+        field_type = field_type.items
+    return isinstance(field_type, NdarrayType)
+
+
 # --- does a type fit a schema? -------------------------------------------------------------------
 
 
