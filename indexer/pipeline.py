@@ -48,8 +48,9 @@ _LATE_US = 300_000_000  # a source whose events are older than this is being cau
 
 _NOTHING = Taken((), {})
 
-_REST = 10.0
-_MAX_REST_SECONDS = 0.25
+# How long the writer rests: so many times what the last transaction took, at most these seconds.
+_REST = 3.0, 0.1
+_REST_BEHIND = 20.0, 1.0  # while old events are caught up with, nobody waits for a row
 
 log = structlog.get_logger(__name__)
 
@@ -224,7 +225,8 @@ class Indexer:
             taken, started = await self._next(pause), time.monotonic()
             if taken.items:
                 await self._process(taken)
-            pause = min(_REST * (time.monotonic() - started), _MAX_REST_SECONDS)
+            times, longest = _REST_BEHIND if self._is_behind() else _REST
+            pause = min(times * (time.monotonic() - started), longest)
             if not taken.items or time.monotonic() - flushed >= self._config.flush_seconds:
                 await self._in_writer(self._processor.flush)
                 flushed = time.monotonic()
@@ -295,6 +297,14 @@ class Indexer:
             or position.seen_at is None
             or self._clock() - position.seen_at > _QUIET_US
             or position.seen_at - (position.event_time or 0) < _LATE_US
+            for position in positions
+        )
+
+    def _is_behind(self) -> bool:
+        """Whether what came last from some source is old."""
+        positions = [self._store.position(url) for url in self._config.sources]
+        return any(
+            position is not None and (position.seen_at or 0) - (position.event_time or 0) > _LATE_US
             for position in positions
         )
 

@@ -92,11 +92,11 @@ class Manifest:
 class FrameWriter:
     """Writes ``frames-<name>.zst`` in ``folder``. ``close`` gives what the manifest says of it."""
 
-    def __init__(self, folder: Path, name: str, url: str) -> None:
+    def __init__(self, folder: Path, name: str, url: str, level: int = _LEVEL) -> None:
         self._name, self._url = name, url
         self._path = folder / f"frames-{name}.zst"
         self._file = self._path.open("wb")
-        self._stream = zstandard.ZstdCompressor(level=_LEVEL).stream_writer(self._file)
+        self._stream = zstandard.ZstdCompressor(level=level).stream_writer(self._file)
         self._seqs: tuple[int, int] | None = None
         self._frames = self._bytes = 0
 

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import structlog
 from atproto import (
@@ -29,13 +30,20 @@ from websockets.asyncio.client import connect
 
 from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Resolver
+from atdata.protocol.namespaces import SCAN_PREFIXES
 from indexer.config import IndexerConfig
 from indexer.database import open_database
-from indexer.pipeline import Indexer
+from indexer.disk import DiskIntake
+from indexer.intake import Cursor
+from indexer.pipeline import Indexer, MakeIntake
+from indexer.recording_files import Manifest, Recording
+from indexer.tracked import Tracked
+from tests.bench.firehose_stream import TAPE
 from tests.indexer.network import until
 from tests.indexer.repo_builder import NOW_US
 
 PATH = "/xrpc/com.atproto.sync.subscribeRepos?cursor=0"
+PAGE = resource.getpagesize()
 PREFIXES = ("ac.foundation.dataset.", "science.alt.dataset.")
 
 
@@ -106,7 +114,39 @@ def sdk(port: int, about: dict[str, int]) -> None:
     FirehoseSubscribeReposClient({"cursor": 0}, f"ws://127.0.0.1:{port}/xrpc").start(on_message)
 
 
-def indexer(port: int, about: dict[str, int], receiver: str, **options: object) -> None:
+def scan(about: dict[str, Any]) -> None:
+    """Every frame of a recording is looked through for our collections; nothing else."""
+    watch, seen, found = Watch(), 0, 0
+    watch.start()
+    for buffer, start, end, _ in recording_of(about).spans(TAPE):
+        seen += 1
+        found += any(buffer.find(prefix, start, end) >= 0 for prefix in SCAN_PREFIXES)
+    watch.report(found=found, seen=seen)
+
+
+def recording_of(about: dict[str, Any]) -> Recording:
+    manifest = Manifest("", "", (), {}, 0, 0, 0, {})
+    return Recording(Path(about["recording"]), manifest, {}, {})
+
+
+def disk(port: int, about: dict[str, Any]) -> None:
+    """Ours, whole: from the files of a recording to rows."""
+
+    def intake(cursor: Cursor, tracked: Tracked) -> DiskIntake:
+        urls = {TAPE: f"ws://127.0.0.1:{port}"}
+        return DiskIntake(recording_of(about), urls, cursor, tracked)
+
+    indexer(port, about, "auto", intake=intake)
+
+
+def later() -> int:
+    """Of a clock an hour after the events: they are caught up with."""
+    return NOW_US + 3_600_000_000
+
+
+def indexer(
+    port: int, about: dict[str, Any], receiver: str, intake: MakeIntake | None = None
+) -> None:
     """Ours, whole: from the socket to rows in a DuckDB file."""
 
     async def loop(folder: Path) -> None:
@@ -117,25 +157,26 @@ def indexer(port: int, about: dict[str, int], receiver: str, **options: object) 
             plc=f"http://127.0.0.1:{port}",
             dev=True,
             receiver=receiver,
-            **options,
         )
         connection = open_database(db, threads=1)  # there is but one core
         http, watch = HttpClient(Policy(dev=True)), Watch()
         resolver = Resolver(http, plc=config.plc)
-        subject = Indexer(config, connection, resolver, registry=registry, clock=lambda: NOW_US)
+        subject = Indexer(
+            config, connection, resolver, registry=registry, clock=later, intake=intake
+        )
+        gc.freeze()  # as the command does: what is loaded now stays
         task = asyncio.create_task(subject.run())
         await until(lambda: subject.status().sources[0].connections > 0, lambda: "connected")
-        gc.freeze()  # as the command does: what is loaded now stays
         watch.start()
-        await until(
-            lambda: task.done() or subject.status().sources[0].cursor == about["last_seq"],
-            lambda: str(subject.status()),
-            seconds=600,
-        )
+        resident: list[float] = []
+        while not task.done() and subject.status().sources[0].cursor != about["last_seq"]:
+            resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * PAGE / 1e6)
+            await asyncio.sleep(0.05)
         status = subject.status()
         found = connection.cursor().execute("SELECT count(*) FROM records").fetchone()
         watch.report(
             found=found[0] if found else 0,
+            resident=resident,
             drops=status.drops,
             prove=value(registry, "prove_seconds_sum"),
             write=value(registry, "write_seconds_sum"),
@@ -164,6 +205,10 @@ def main(arguments: list[str]) -> None:
             websockets(port, about)
         case "sdk":
             sdk(port, about)
+        case "scan":
+            scan(about)
+        case "ours, disk":
+            disk(port, about)
         case "ours, websockets":
             indexer(port, about, "websockets")
         case "ours, bulk":

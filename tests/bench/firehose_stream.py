@@ -16,6 +16,7 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,6 +27,7 @@ from tests.indexer.network import DATASET, dataset, plc_did
 from tests.indexer.repo_builder import K256, Repo, account, create, identity
 
 FIRST_SEQ = 1 << 33
+TAPE = "tape"
 COLLECTIONS = ("app.bsky.feed.like", "app.bsky.feed.post", "app.bsky.feed.repost")
 _SEQ = b"cseq\x1b"
 
@@ -101,6 +103,15 @@ class Stream:
             len(m.data) for m in self._matching
         )
 
+    def messages(self) -> Iterator[bytes]:
+        """Every frame as it is sent, without its WebSocket head."""
+        seq = FIRST_SEQ
+        for i, commit in enumerate(self._matching):
+            segment = self._segments[i % len(self._segments)]
+            seq = commit.number(segment.number(seq))
+            yield from segment.messages()
+            yield from commit.messages()
+
     def send(self, client: socket.socket) -> None:
         """Everything, under rising seqs."""
         seq = FIRST_SEQ
@@ -161,11 +172,17 @@ class Segment:
 
     def __init__(self, frames: list[bytes]) -> None:
         self.data = bytearray()
-        self._at = []
+        self._at: list[int] = []
+        self._bounds: list[tuple[int, int]] = []
         for frame in frames:
             self.data += websocket_frame(frame)
+            self._bounds.append((len(self.data) - len(frame), len(self.data)))
             # The bytes are ours, so that a search is safe: before the blocks there is but one.
             self._at.append(len(self.data) - len(frame) + frame.index(_SEQ) + len(_SEQ))
+
+    def messages(self) -> Iterator[bytes]:
+        for start, end in self._bounds:
+            yield bytes(self.data[start:end])
 
     def number(self, seq: int) -> int:
         pack = struct.Struct(">Q").pack_into

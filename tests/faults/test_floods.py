@@ -34,6 +34,7 @@ MEMORY = 2_000_000  # bytes that may wait in memory: far less than the flood has
 
 
 @pytest.mark.fault(30)
+@pytest.mark.timeout(120 + COMMITS // 100)
 @pytest.mark.parametrize("isolate", [False, True], ids=["one process", "two processes"])
 def test_a_repo_that_floods_delays_nobody_else(fault: Fault, db: Path, isolate: bool) -> None:
     """The others write in the midst of the flood and behind it. When the last of them is visible,
