@@ -39,6 +39,7 @@ from atdata.protocol.errors import (
     NetworkError,
     NotConfigured,
     NotFound,
+    ProtocolError,
 )
 from atdata.protocol.records import BlobStorage, ExternalStorage, S3Storage
 from atdata.protocol.syntax import AtUri, BlobUri
@@ -220,8 +221,18 @@ def _fetch_all(
             )
             for shard in shards
         ),
-        found.handle,
+        found.handle or _handle_of(found.entry.did),
     )
+
+
+def _handle_of(did: str) -> str | None:
+    """The author's handle, verified both ways, so that the dataset is found under it offline."""
+    resolver = settings().resolver
+    try:
+        return resolver.verified_handle(resolver.resolve(did))
+    except (NetworkError, ProtocolError) as error:
+        log.warning("the handle of %s is not known: %s", did, error)
+        return None
 
 
 def _fetch(

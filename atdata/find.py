@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from atdata import api as search_api
 from atdata.atmosphere.entries import DatasetEntry, read_as, read_entry
@@ -114,16 +114,24 @@ def find_dataset(
     ref: str | HasUri, *, api: str | None = None, verify: bool = False
 ) -> FoundDataset:
     """A dataset's record and schema, without touching its shards. See ``atdata.load_dataset``."""
-    pulled = _in_library(ref, verify)
+    text, cid = _text(ref), getattr(ref, "cid", None)
+    wanted = _Wanted(cid if isinstance(cid, str) else None, verify)
+    pulled = _in_library(lambda library: _without_network(text, library), wanted)
     if pulled is not None:
         return pulled
-    return find_published(ref, api=api)
+    uri, handle = _resolved(text, api)
+    if str(uri) != text:  # a name, which the library may not know
+        pulled = _in_library(lambda _: uri, wanted)
+    return pulled or _published(uri, handle, api)
 
 
 def find_published(ref: str | HasUri, *, api: str | None = None) -> FoundDataset:
     """As the network has it now: from the index, or from the author's own PDS if there is none
     or it does not know the dataset. Raises ``NotFound``, ``InvalidRecord``, ``NetworkError``."""
-    uri, handle = _resolved(_text(ref), api)
+    return _published(*_resolved(_text(ref), api), api)
+
+
+def _published(uri: AtUri, handle: str | None, api: str | None) -> FoundDataset:
     if api or settings().api:
         try:
             return _from_index(search_api.get_dataset(str(uri), api=api), uri, handle)
@@ -145,14 +153,20 @@ def _text(ref: str | HasUri) -> str:
 # --- in the library ------------------------------------------------------------------------------
 
 
-def _in_library(ref: str | HasUri, verify: bool) -> FoundDataset | None:
+class _Wanted(NamedTuple):
+    """Which version, if one in particular; and whether its files are to be hashed."""
+
+    cid: str | None
+    verify: bool
+
+
+def _in_library(uri_in: Callable[[Library], AtUri], wanted: _Wanted) -> FoundDataset | None:
     root = settings().library
     if root is None or not root.is_dir():
         return None
-    library, cid = Library(root), getattr(ref, "cid", None)
+    library = Library(root)
     try:
-        uri = _without_network(_text(ref), library)
-        return _pulled(library.find(uri, cid if isinstance(cid, str) else None, verify=verify))
+        return _pulled(library.find(uri_in(library), wanted.cid, verify=wanted.verify))
     except NotFound as error:
         log.debug("not in the library: %s", error)
         return None
@@ -165,12 +179,9 @@ def _pulled(pulled: PulledDataset) -> FoundDataset:
 def _without_network(ref: str, library: Library) -> AtUri:
     """What the reference meant when it was pulled. Raises ``NotFound``."""
     if ref.startswith("@"):
-        handle, name = _handle_and_name(ref)
-        return library.find_named(handle, name)
+        return library.find_named(*_author_and_name(ref))
     uri = _of_a_record(ref)
-    if not isinstance(uri.authority, Did):
-        raise NotFound(f"whose {uri.authority} is must be asked")
-    return uri
+    return uri if isinstance(uri.authority, Did) else library.find_by_handle(uri)
 
 
 # --- on the network ------------------------------------------------------------------------------
@@ -179,18 +190,19 @@ def _without_network(ref: str, library: Library) -> AtUri:
 def _resolved(ref: str, api: str | None) -> tuple[AtUri, str | None]:
     """The reference as an AT URI whose authority is a DID; and the handle, if it named one."""
     if ref.startswith("@"):
-        handle, name = _handle_and_name(ref)
-        return _by_name(handle, name, api), handle
+        author, name = _author_and_name(ref)
+        return _by_name(author, name, api), None if author.startswith("did:") else author
     uri = _of_a_record(ref)
     if isinstance(uri.authority, Did):
         return uri, None
     did = resolve_repo(uri.authority)
-    return AtUri.of(did, str(uri.collection), str(uri.rkey)), str(uri.authority)
+    return AtUri.of(did, str(uri.collection), str(uri.rkey)), str(uri.authority).lower()
 
 
-def _handle_and_name(ref: str) -> tuple[str, str]:
-    handle, _, name = ref.removeprefix("@").partition("/")
-    return handle if handle.startswith("did:") else handle.lower(), name
+def _author_and_name(ref: str) -> tuple[str, str]:
+    """The author is a DID, or a handle in lower case."""
+    author, _, name = ref.removeprefix("@").partition("/")
+    return author if author.startswith("did:") else author.lower(), name
 
 
 def _of_a_record(ref: str) -> AtUri:

@@ -146,17 +146,31 @@ class Library:
                 missing = error
         raise missing
 
-    def find_named(self, handle: str, name: str) -> AtUri:
-        """The newest dataset of that name, pulled from the account that had that handle.
-        Raises ``NotFound``."""
+    def find_named(self, author: str, name: str) -> AtUri:
+        """The newest dataset of that name, pulled from the account ``author``: a DID, or the handle
+        that it had then. Raises ``NotFound``."""
         found = []
         for pulled in self._all():
             entry = read_entry(pulled.dataset)
-            if (pulled.handle, entry.name) == (handle, name):
+            if author in (pulled.handle, entry.did) and entry.name == name:
                 found.append((entry.created_at, entry.uri))
         if not found:
-            raise NotFound(f"no dataset @{handle}/{name} has been pulled into {self.root}")
+            raise NotFound(f"no dataset @{author}/{name} has been pulled into {self.root}")
         return AtUri.parse(max(found)[1])
+
+    def find_by_handle(self, uri: AtUri) -> AtUri:
+        """The dataset that ``uri`` names by the handle which its author had when it was pulled.
+        Raises ``NotFound``, also where that could be several."""
+        found = {
+            pulled.dataset.uri
+            for pulled in self._all()
+            if pulled.handle == str(uri.authority).lower()
+            and pulled.dataset.uri.collection == uri.collection
+            and pulled.dataset.uri.rkey == uri.rkey
+        }
+        if len(found) != 1:
+            raise NotFound(f"{len(found)} datasets {uri} have been pulled into {self.root}")
+        return found.pop()
 
     def point_to(self, other: Library, uri: AtUri) -> None:
         """Remember that ``uri`` was pulled into another library."""
@@ -166,10 +180,14 @@ class Library:
 
     def _places(self, uri: AtUri) -> list[Path]:
         """Folders that hold a manifest for ``uri``, last pulled first."""
-        places = [self.folder(uri)]
+        return self._manifests_of(self.folder(uri))
+
+    def _manifests_of(self, folder: Path) -> list[Path]:
+        """``folder``, and its like in the library that it points to, if they hold a manifest."""
+        places = [folder]
         with contextlib.suppress(OSError):
-            named = (places[0] / ELSEWHERE).read_bytes()
-            places.append(Library(Path(os.fsdecode(named))).folder(uri))
+            named = Path(os.fsdecode((folder / ELSEWHERE).read_bytes()))
+            places.append(named / folder.relative_to(self.root))
         times = {}
         for place in places:
             with contextlib.suppress(OSError):
@@ -177,9 +195,10 @@ class Library:
         return sorted(times, key=lambda place: times[place], reverse=True)
 
     def _all(self) -> Iterator[PulledDataset]:
-        for path in islice(self.root.glob(f"*/*/*/{MANIFEST}"), MAX_DATASETS):
-            with contextlib.suppress(NotFound):
-                yield read_pulled(path.parent)
+        for folder in islice(self.root.glob("*/*/*"), MAX_DATASETS):
+            for place in self._manifests_of(folder):
+                with contextlib.suppress(NotFound):
+                    yield read_pulled(place)
 
 
 def read_pulled(folder: Path) -> PulledDataset:

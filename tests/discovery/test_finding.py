@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 import atdata
+from atdata.library import Library
 from atdata.protocol.errors import NetworkError, NotFound
+from atdata.protocol.syntax import AtUri
 from atdata.protocol.views import FacetValue
 from atdata.settings import _library
 from tests.discovery.conftest import Configure
@@ -67,6 +70,69 @@ def test_a_pulled_dataset_has_its_name_offline(
     for missing in (f"@{HANDLE}/two", f"at://{DID}/ac.foundation.dataset.record/3ktwo"):
         with pytest.raises(NetworkError):
             atdata.load_dataset(missing)
+
+
+FORMS = {
+    "at://did": f"at://{DID}/ac.foundation.dataset.record/3kone",
+    "at://handle": f"at://{HANDLE}/ac.foundation.dataset.record/3kone",
+    "@handle": f"@{HANDLE}/one",
+    "@did": f"@{DID}/one",
+}
+
+
+@pytest.mark.parametrize("pulled_as", FORMS)
+@pytest.mark.parametrize("api", [True, False])
+def test_what_was_pulled_under_one_form_is_there_under_all(
+    named: Host, library: Path, configure: Configure, tmp_path: Path, pulled_as: str, api: bool
+) -> None:
+    configure(api=named.server.url if api else None, plc=named.server.url, library=library)
+    atdata.pull(FORMS[pulled_as], tmp_path / "elsewhere" if api else None)
+    named.server.seen.clear()
+    for form in (*FORMS.values(), f"@{HANDLE.upper()}/one"):
+        assert list(atdata.load_dataset(form, Feature)) == features(0, 2)
+    assert named.server.seen == [], "not even a name is asked for"
+
+
+def test_a_library_that_does_not_know_the_handle_is_looked_into_once_it_is_resolved(
+    named: Host, library: Path
+) -> None:
+    manifest = atdata.pull(FORMS["at://did"])[0].with_name("dataset.json")
+    text = manifest.read_text()
+    assert f'"handle": "{HANDLE}"' in text
+    manifest.write_text(text.replace(f'"{HANDLE}"', "null"))
+    for form in FORMS.values():
+        assert list(atdata.load_dataset(form, Feature)) == features(0, 2)
+    assert len(named.requests("getBlob")) == 1, "that of the pull"
+
+
+def test_a_handle_that_its_author_only_claims_is_not_remembered(
+    named: Host, library: Path, configure: Configure
+) -> None:
+    configure(plc=named.server.url, library=library)
+    answer = status(200, b'{"did":"did:plc:' + b"b" * 24 + b'"}')
+    named.server.routes["/xrpc/com.atproto.identity.resolveHandle"] = answer
+    manifest = atdata.pull(FORMS["at://did"])[0].with_name("dataset.json")
+    assert HANDLE not in manifest.read_text()
+
+
+def test_a_handle_that_two_accounts_had_is_asked_for(
+    named: Host, library: Path, configure: Configure
+) -> None:
+    folder = atdata.pull(FORMS["at://did"])[0].parent
+    another = f"did:plc:{'b' * 24}"
+    other = library / another.replace(":", "%3A") / folder.parent.name / folder.name
+    shutil.copytree(folder, other)
+    manifest = (other / "dataset.json").read_text()
+    for uri in (FORMS["at://did"], f"at://{DID}/blob/"):
+        manifest = manifest.replace(uri, uri.replace(DID, another))
+    (other / "dataset.json").write_text(manifest)
+    assert Library(library).find_named(HANDLE, "one") == AtUri.parse(
+        FORMS["at://did"].replace(DID, another)
+    )
+    named.server.seen.clear()
+    assert list(atdata.load_dataset(FORMS["at://handle"], Feature)) == features(0, 2)
+    assert len(named.requests("resolveHandle")) == 1
+    assert named.requests("getBlob") == []
 
 
 def test_the_default_library_is_where_the_platform_keeps_such_things() -> None:
