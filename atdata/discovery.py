@@ -114,6 +114,11 @@ class _Pages:
             self._ahead = self._fetch()
         return self._total or 0
 
+    @property
+    def counted(self) -> int | None:
+        """The total, if it has been asked for already."""
+        return self._total
+
     def next_hits(self) -> list[DatasetHit]:
         page, self._ahead = self._ahead or self._fetch(), None
         # A page may be empty: its hits were hidden meanwhile. A cursor that does not move, or moves
@@ -168,7 +173,11 @@ class SearchResults(Sequence[DatasetHit]):
     def __repr__(self) -> str:
         given = [(name, value) for name, value in self._queries[0].items() if value]
         asked = ", ".join(f"{name}={value!r}" for name, value in given)
-        return f"<SearchResults {asked or 'everything'}: {self.total} datasets>"
+        counts = [pages.counted for pages in self._pages]
+        known = [count for count in counts if count is not None]
+        # Only to be shown, nothing is fetched: an API that is away is no error here.
+        found = f": {sum(known)} datasets" if len(known) == len(counts) else ""
+        return f"<SearchResults {asked or 'everything'}{found}>"
 
     def __iter__(self) -> Iterator[DatasetHit]:
         position = 0

@@ -134,6 +134,16 @@ def test_nothing_found_is_an_empty_list(server: LocalServer) -> None:
     assert "0 datasets" in repr(results)
 
 
+def test_to_be_shown_they_ask_nobody(server: LocalServer) -> None:
+    results = atdata.search("two words", license="MIT")
+    assert repr(results) == "<SearchResults q='two words', license='MIT'>"
+    assert server.seen == []
+    assert results.total == 250
+    assert repr(results) == "<SearchResults q='two words', license='MIT': 250 datasets>"
+    away = atdata.search(api="http://127.0.0.1:1")
+    assert repr(away) == "<SearchResults everything>"
+
+
 def test_every_condition_is_passed_on(server: LocalServer) -> None:
     schema = f"at://{DID}/ac.foundation.dataset.sampleSchema/s"
     results = atdata.search(
