@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import IO
 
+from atdata.bars import waited_for
 from atdata.network.body import Body
 from atdata.network.http import HttpClient
 from atdata.protocol.cid import Cid
@@ -65,7 +66,8 @@ def _checked(body: Body, blob: BlobUri, spool: Spool) -> IO[bytes]:
         _check(hashlib.sha256(data).digest(), blob)
         return io.BytesIO(data)
     sha256 = hashlib.sha256()
-    return spool.hold(body, sha256, lambda: _check(sha256.digest(), blob))
+    with waited_for(body, f"blob …{str(blob.cid)[-8:]}", body.content_length) as counted:
+        return spool.hold(counted, sha256, lambda: _check(sha256.digest(), blob))
 
 
 def _check(digest: bytes, blob: BlobUri) -> None:

@@ -18,17 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-
 from atdata.atmosphere.repository import blob_url, pds_of
+from atdata.bars import byte_bars
 from atdata.buckets import bucket_urls
 from atdata.find import FoundDataset, HasUri, find_published
 from atdata.library import MANIFEST, Library, PulledDataset, PulledShard, read_pulled
@@ -328,15 +319,6 @@ def _bar(progress: Tell | None) -> Iterator[Tell]:
     if progress is not None:
         yield progress
         return
-    bars = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
-    with bars:
+    with byte_bars(shown=sys.stderr.isatty()) as bars:
         task = bars.add_task("pull", total=None)
         yield lambda there, total: bars.update(task, completed=there, total=total)

@@ -16,6 +16,7 @@ from itertools import product
 from pathlib import Path
 from typing import IO, Any, Self
 
+from atdata.bars import waited_for
 from atdata.blob_fetch import fetch_blob
 from atdata.checksums import algorithm_of, new_hash, wrong_digest
 from atdata.index import DataSource
@@ -216,8 +217,8 @@ class URLSource(_Source):
             if wrong := wrong_digest(shard_id, checksum, seen.hexdigest()):
                 raise wrong
 
-        with stream:
-            return self._spool.hold(stream, seen, check)
+        with stream, waited_for(stream, "shard", stream.size) as counted:
+            return self._spool.hold(counted, seen, check)
 
     def __repr__(self) -> str:
         return f"URLSource({_first(self.given)})"

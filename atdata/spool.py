@@ -10,17 +10,12 @@ import io
 import os
 from collections.abc import Callable
 from tempfile import TemporaryFile
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
+from atdata.bars import Readable
 from atdata.checksums import Hash
 
 PIECE = 1 << 20
-
-
-class Readable(Protocol):
-    """A stream that fills memory."""
-
-    def readinto(self, buffer: memoryview, /) -> int: ...
 
 
 class Spool:

@@ -74,6 +74,11 @@ class UrlStream(io.RawIOBase):
         self._body = self._open({})
         self._version = Version.of(self._body, self._body.content_length)
 
+    @property
+    def size(self) -> int | None:
+        """How many bytes there are in all, if the host said so."""
+        return self._version.size
+
     def readable(self) -> bool:
         return True
 

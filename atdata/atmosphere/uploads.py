@@ -14,16 +14,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
 from typing import IO, NamedTuple, Protocol, Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import TextColumn
 
+from atdata.bars import byte_bars
 from atdata.protocol.errors import AtdataError
 from atdata.protocol.models import BlobShard
 
@@ -172,16 +165,7 @@ class _Bar:
     """Shards and bytes so far, on stderr; silent unless shown. Takes news from several threads."""
 
     def __init__(self, label: str, shown: bool, count: int | None, size: int | None) -> None:
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[shards]} shards"),
-            console=Console(stderr=True),
-            disable=not shown,
-        )
+        self._bars = byte_bars(TextColumn("{task.fields[shards]} shards"), shown=shown)
         self._of = "" if count is None else f" of {count}"
         self._done = 0
         self._lock = threading.Lock()
