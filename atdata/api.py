@@ -62,7 +62,11 @@ def count_facets(params: Mapping[str, Param], *, api: str | None = None) -> Data
 
 
 def get_dataset(uri: str, *, api: str | None = None) -> DatasetDetail:
-    """A dataset with its record and schema. Raises ``NotFound``, ``CidMismatch``."""
+    """A dataset with its record and schema, as the index has them. Raises ``NotFound``,
+    ``CidMismatch``, ``NotConfigured``, ``NetworkError`` and ``XrpcError``.
+
+    Source: lexicon ``ac.foundation.dataset.getDataset``.
+    """
     detail = _ask("getDataset", {"uri": uri}, DatasetDetail, api)
     check_record(detail.record, detail.dataset.cid, detail.dataset.uri)
     if detail.schema is not None and detail.schema_record is not None:
@@ -94,7 +98,10 @@ def find_lenses(
     source: str | None = None, target: str | None = None, *, api: str | None = None
 ) -> Iterator[LensView]:
     """Every lens in the index between two schemas (AT URIs), lazily; without one of them, from or
-    to any. Raises ``NotConfigured``; looking raises ``NetworkError`` and ``XrpcError``."""
+    to any. Raises ``NotConfigured``; looking raises ``NetworkError`` and ``XrpcError``.
+
+    Source: lexicon ``ac.foundation.dataset.findLenses``.
+    """
     for page in _pages("findLenses", {"source": source, "target": target}, LensPage, api):
         yield from page.lenses
 

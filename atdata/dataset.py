@@ -46,6 +46,8 @@ class Dataset(Generic[T]):
     encoding, which has no mark of its own, would else stay bytes.
     ``on_error="skip"`` leaves out samples and shards that are not what they should be, and counts
     them in ``skipped``; what cannot be fetched or opened is raised in any case.
+
+    Source: WebDataset; POSIX.1-2017 (ustar, pax); MessagePack; NumPy's npy 1.0.
     """
 
     def __init__(

@@ -24,6 +24,8 @@ class DictSample(Packed, Mapping[str, Any]):
     Bytes that are an npy file show as arrays. The compact encoding has no mark of its own and
     stays bytes, unless the dataset's schema says that the field is an array, or
     ``Dataset(…, arrays=…)`` does.
+
+    Source: WebDataset (one ``.msgpack`` member a sample); MessagePack; NumPy's npy 1.0.
     """
 
     __slots__ = ("_values",)

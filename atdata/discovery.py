@@ -52,7 +52,10 @@ Params = Mapping[str, search_api.Param]
 
 @dataclass(frozen=True, slots=True)
 class DatasetHit(DatasetView):
-    """A dataset that a search found: what the index knows of it, and the way to its samples."""
+    """A dataset that a search found: what the index knows of it, and the way to its samples.
+
+    Source: lexicon ``ac.foundation.dataset.defs`` (datasetView).
+    """
 
     api: str | None = field(default=None, repr=False, compare=False)
 
@@ -139,7 +142,10 @@ class SearchResults(Sequence[DatasetHit]):
     """Everything that matches, best first, fetched page by page as it is looked at.
 
     ``len()`` and ``total`` are the number of all matches as the index counted them on the first
-    page; iteration goes to the end of the pages.
+    page; iteration goes to the end of the pages. Looking raises ``NetworkError``, ``XrpcError`` and
+    ``InvalidRecord``.
+
+    Source: lexicon ``ac.foundation.dataset.searchDatasets``.
     """
 
     def __init__(self, queries: Sequence[Params], api: str) -> None:
@@ -253,6 +259,8 @@ def search(
 
     >>> for hit in atdata.search("digits", tags=["images"]):
     ...     print(hit.name, hit.handle)
+
+    Source: lexicon ``ac.foundation.dataset.searchDatasets``.
     """
     params: dict[str, search_api.Param] = {
         "q": q,

@@ -73,6 +73,9 @@ def pull(
 
     Raises what ``load_dataset`` raises; ``CidMismatch`` and ``InvalidShard`` (a checksum) for wrong
     bytes, which are not kept; ``NotConfigured`` if there is no library; ``OSError``.
+
+    Source: com.atproto.sync.getBlob; RFC 9110, sections 10.2.3, 13.1.5 and 14 (Retry-After,
+    If-Range, ranges).
     """
     if not 1 <= workers <= MAX_WORKERS:
         raise ValueError(f"workers must be 1 to {MAX_WORKERS}, got {workers}")

@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from atdata import ndarray
-from atdata.conversion import Array, conform
+from atdata.conversion import NUMBERS, Array, conform
 from atdata.protocol.errors import InvalidSample, UnsupportedType, quote
 
 Codec = Callable[[Any], Any]
@@ -51,7 +51,7 @@ class SampleField:
 @dataclass(frozen=True, slots=True)
 class OpenDtype:
     """Marks, inside ``Annotated``, an array whose dtype is a default that nobody chose: what is in
-    the data stands."""
+    the data stands, as long as it is numbers, like the default."""
 
 
 # --- codecs, one per annotation ------------------------------------------------------------------
@@ -195,7 +195,7 @@ def _required_codecs(hint: Any) -> tuple[Codec, Codec]:
     origin, args = typing.get_origin(hint) or hint, typing.get_args(hint)
     if origin is typing.Annotated:
         open_dtype = any(isinstance(note, OpenDtype) for note in args[1:])
-        return _array_codecs(np.ndarray) if open_dtype else _required_codecs(args[0])
+        return _number_codecs() if open_dtype else _required_codecs(args[0])
     if ndarray.is_array_hint(hint):
         return _array_codecs(hint)
     if origin is list:
@@ -226,6 +226,25 @@ def _array_codecs(hint: Any) -> tuple[Codec, Codec]:
         return conform(value, dtype)
 
     return encode, decode
+
+
+def _number_codecs() -> tuple[Codec, Codec]:
+    """Arrays of any dtype that is one of numbers."""
+    encode, decode = _array_codecs(np.ndarray)
+
+    def encode_numbers(value: Any) -> bytes:
+        if isinstance(value, np.ndarray | np.generic) and value.dtype.kind not in NUMBERS:
+            raise misfit(f"an array of numbers, not of {value.dtype}", value)
+        encoded: bytes = encode(value)
+        return encoded
+
+    def decode_numbers(value: Any) -> Array:
+        array: Array = decode(value)
+        if array.dtype.kind not in NUMBERS:
+            raise misfit(f"an array of numbers, not of {array.dtype}", array)
+        return array
+
+    return encode_numbers, decode_numbers
 
 
 def _any_list(value: Any) -> list[Any]:

@@ -65,6 +65,8 @@ def trust(lens: LensView | str, *, commit: str) -> TrustedLens:
 
     Raises ``UntrustedCode`` if the lens names another commit or has changed since it was found,
     ``NotFound``, ``InvalidRecord``, ``NetworkError``.
+
+    Source: lexicon ``ac.foundation.dataset.lens`` (codeReference).
     """
     uri = lens if isinstance(lens, str) else lens.uri
     stored = fetch_record(AtUri.parse(uri))

@@ -33,7 +33,10 @@ def find_lens_path(
 
     ``source``: AT URI of a schema. ``target``: that of another, or a ``packable`` class, for any
     schema that it can read. At most ``MAX_HOPS`` lenses in a row are tried, over at most
-    ``MAX_ASKED`` schemas. Empty if the index knows no path; raises what asking it raises.
+    ``MAX_ASKED`` schemas. Empty if the index knows no path. Raises ``NotConfigured``,
+    ``NetworkError`` and ``XrpcError``.
+
+    Source: lexicon ``ac.foundation.dataset.findLenses``.
     """
     level: list[tuple[str, tuple[LensView, ...]]] = [(source, ())]
     seen, asked = {source}, 0

@@ -85,6 +85,9 @@ def load_dataset(
     Raises ``NotFound``; ``TypeMismatch`` if ``sample_type`` does not fit the schema and no lens
     known here leads to it, naming what differs and the published lenses that lead there;
     ``UntrustedCode``; ``InvalidRecord``, ``CidMismatch``, ``BlockedAddress`` and ``NetworkError``.
+
+    Source: lexicon ``ac.foundation.dataset.record`` and ``science.alt.dataset.entry``; see
+    ``Dataset`` for the shards.
     """
     found = find_dataset(ref, api=api, verify=verify)
     source = _source(found)

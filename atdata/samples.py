@@ -26,7 +26,10 @@ T = TypeVar("T")
 
 
 class PackableSample(Packed):
-    """Base of every ``@packable`` class. Compares by value, arrays included."""
+    """Base of every ``@packable`` class. Compares by value, arrays included.
+
+    Source: WebDataset (one ``.msgpack`` member a sample); MessagePack; NumPy's npy 1.0.
+    """
 
     # Without annotations, so that they are no fields and get_type_hints names the fields alone.
     __atdata_fields__ = typing.cast("tuple[SampleField, ...]", ())
@@ -94,6 +97,8 @@ def packable(cls: type[T]) -> type[T]:
     dtype but objects.
 
     Raises ``UnsupportedType`` naming the field.
+
+    Source: WebDataset (one ``.msgpack`` member a sample); MessagePack; NumPy's npy 1.0.
     """
     # Where the decorator stands: annotations of a class in a function name that function's locals.
     frame = sys._getframe(1)

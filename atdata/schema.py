@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atdata import ndarray
-from atdata.conversion import widens
+from atdata.conversion import NUMBERS, widens
 from atdata.fields import OpenDtype, SampleField, split_optional
 from atdata.protocol.errors import UnsupportedType, quote
 from atdata.protocol.records import (
+    DEFAULT_DTYPE,
     ArrayType,
     Field,
     FieldType,
@@ -34,7 +35,6 @@ from atdata.protocol.records import (
 )
 from atdata.samples import PackableSample, as_packable, check_field_name
 
-DEFAULT_DTYPE = "float32"
 MAX_NESTING = 16  # lists in lists
 MAX_TYPES = 1024  # made from schemas and kept
 
@@ -101,13 +101,15 @@ def _field_of(sample_type: type, field: SampleField) -> Field:
 
 
 def _field_type(hint: Any) -> FieldType:
-    if typing.get_origin(hint) is Annotated:
-        return _field_type(typing.get_args(hint)[0])
+    if typing.get_origin(hint) is Annotated:  # by type_of, where nobody chose
+        return NdarrayType(DEFAULT_DTYPE)
     if hint in _PRIMITIVES:
         return PrimitiveType(_PRIMITIVES[hint])
     if ndarray.is_array_hint(hint):
         dtype = ndarray.dtype_of_hint(hint)
-        return NdarrayType(DEFAULT_DTYPE if dtype is None else dtype.name)
+        if dtype is None:
+            return NdarrayType(DEFAULT_DTYPE)
+        return NdarrayType(dtype.name, chosen=dtype.name == DEFAULT_DTYPE)
     if typing.get_origin(hint) is list:
         (item,) = typing.get_args(hint)
         item, optional = split_optional(item)
@@ -126,7 +128,8 @@ def type_of(schema: SchemaRecord) -> type[Any]:
     """A ``packable`` class with the schema's name and fields; optional fields default to None.
 
     Arrays take the dtype that the schema states. ``float32`` is also what a schema states for an
-    array whose writer named no dtype: there the data's own dtype stands, and nothing is converted.
+    array whose writer named no dtype: there the data's own dtype stands, as long as it is one of
+    numbers, and nothing is converted; unless the record says that float32 was chosen.
     The same content gives the same class. Raises ``UnsupportedType`` for fields of a kind or a name
     that Python cannot have; read such samples as ``DictSample``.
     """
@@ -191,9 +194,10 @@ def _hint(field_type: FieldType, nesting: int) -> Any:
             return _PYTHON[primitive]
         case NdarrayType(dtype=None):
             return NDArray[Any]
-        case NdarrayType(dtype=str(dtype)):
+        case NdarrayType(dtype=str(dtype), chosen=chosen):
             hint = _array_of(_scalar(dtype))
-            return Annotated[hint, OpenDtype()] if dtype == DEFAULT_DTYPE else hint
+            open_dtype = dtype == DEFAULT_DTYPE and not chosen
+            return Annotated[hint, OpenDtype()] if open_dtype else hint
         case ArrayType(items):
             return list[_hint(items, nesting - 1)]  # type: ignore[misc]
     raise UnsupportedType(f"{quote(field_type)} has no Python type")
@@ -283,8 +287,8 @@ def _reads(hint: Any, field_type: FieldType) -> bool:
     match field_type:
         case PrimitiveType(primitive):
             return hint is _PYTHON[primitive] or (hint is float and primitive == "int")
-        case NdarrayType(dtype=dtype):
-            return ndarray.is_array_hint(hint) and _reads_dtype(hint, dtype)
+        case NdarrayType():
+            return ndarray.is_array_hint(hint) and _reads_dtype(hint, field_type)
         case ArrayType(items):
             inner = typing.get_args(hint)
             return hint is list or (
@@ -293,12 +297,14 @@ def _reads(hint: Any, field_type: FieldType) -> bool:
     return False
 
 
-def _reads_dtype(hint: Any, dtype: str | None) -> bool:
+def _reads_dtype(hint: Any, array: NdarrayType) -> bool:
     wanted = ndarray.dtype_of_hint(hint)
-    if wanted is None or dtype is None or dtype == DEFAULT_DTYPE:
+    if wanted is None or array.dtype is None:
         return True
+    if array.dtype == DEFAULT_DTYPE and not array.chosen:  # any numbers at all
+        return wanted.kind in NUMBERS
     try:
-        there = np.dtype(_scalar(dtype))
+        there = np.dtype(_scalar(array.dtype))
     except UnsupportedType:
         return False
     return widens(there, wanted)

@@ -112,7 +112,8 @@ def configure(
 
     ``api``: base URL of a search API. ``plc``: of a PLC directory. ``dev``: whether http and
     loopback addresses are allowed. ``handle_hosts``: origins of PDSes that are asked for handles.
-    ``library``: folder of pulled datasets. See ``Settings``.
+    ``library``: folder of pulled datasets. See ``Settings``. Raises ``ValueError`` for a user or
+    password in an address.
     """
     hosts = None if handle_hosts is None else tuple(handle_hosts)
     folder = None if library is None else Path(library)

@@ -154,7 +154,11 @@ class _Source(Settled):
 
 
 class LocalSource(_Source):
-    """Tar files on this machine, by path or brace pattern."""
+    """Tar files on this machine, by path or brace pattern. Raises ``InvalidSyntax`` for a pattern
+    of more than 200,000 shards.
+
+    Source: WebDataset (tars of samples; brace patterns).
+    """
 
     def __init__(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> None:
         given = [paths] if isinstance(paths, str | os.PathLike) else paths
@@ -182,6 +186,11 @@ class URLSource(_Source):
     ``checksums`` are those of shards, by URL. A shard that has one which can be computed (MD5,
     SHA-1, SHA-2) is downloaded whole, into a temporary file, and seen only if it is right; any
     other is seen as it arrives.
+
+    Raises ``BlockedAddress`` for another scheme, and for a user or password in an address;
+    ``InvalidSyntax`` for a pattern of more than 200,000 shards.
+
+    Source: WebDataset (brace patterns); RFC 9110, sections 13.1.5 and 14 (If-Range, ranges).
     """
 
     def __init__(
@@ -234,6 +243,8 @@ class BlobSource(_Source):
     beyond into a temporary file; only when its SHA-256 is the one in its CID does ``open_shard``
     return it. A blob that is not what its CID says therefore yields no sample at all, and memory
     stays flat whatever its size.
+
+    Source: com.atproto.sync.getBlob; the AT Protocol's data model (CIDs of blobs).
     """
 
     def __init__(

@@ -92,6 +92,8 @@ class Stream:
     workers of a ``DataLoader`` those of their rank. Whoever has no shard yields nothing. Workers
     are copies of the stream and don't hear of epochs: call ``set_epoch`` before each, as for a
     ``DistributedSampler``.
+
+    Source: ``torch.utils.data`` (IterableDataset, get_worker_info), ``torch.distributed``.
     """
 
     def __init__(

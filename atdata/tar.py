@@ -49,7 +49,10 @@ _NAMELESS = re.compile(rb"(?:.*/)?\.+" + _SAMPLE, re.IGNORECASE | re.DOTALL)
 class Limits:
     """What one shard may hold: ``members``, each of at most ``member_bytes``, which is what can
     be in memory at a time; ``header_bytes`` of a pax header or long name; ``shard_bytes`` in all,
-    after decompression. More is ``InvalidShard``."""
+    after decompression. More is ``InvalidShard``.
+
+    Source: POSIX.1-2017 (ustar, pax).
+    """
 
     member_bytes: int = 1 << 30
     members: int = 10_000_000

@@ -31,6 +31,8 @@ class PDSBlobStore:
 
     >>> store = PDSBlobStore(client)
     >>> urls = store.write_shards(dataset, prefix="my-data/v1")
+
+    Source: com.atproto.repo.uploadBlob, com.atproto.sync.getBlob; WebDataset for the shards.
     """
 
     def __init__(self, client: AtmosphereClient) -> None:
@@ -93,7 +95,8 @@ class PDSBlobStore:
         return self._client.blob_url(blob.did, str(blob.cid))
 
     def create_source(self, urls: Sequence[str]) -> BlobSource:
-        """A source that streams these blobs, of any account, checked against their CIDs."""
+        """A source that streams these blobs, of any account, checked against their CIDs.
+        Raises ``InvalidSyntax`` for anything but ``at://did/blob/cid``."""
         blobs = [BlobUri.parse(url) for url in urls]
         own = self._client.is_authenticated and {blob.did for blob in blobs} == {self._client.did}
         uploaded = (self._uploaded.get(str(blob.cid)) for blob in blobs if own)

@@ -66,6 +66,9 @@ class AtmosphereClient:
 
     >>> client = AtmosphereClient()
     >>> client.login("alice.bsky.social", "app-password")
+
+    Source: the AT Protocol's lexicons com.atproto.server.* (sessions), com.atproto.repo.* (records,
+    uploads) and com.atproto.sync.getBlob.
     """
 
     def __init__(
@@ -117,7 +120,7 @@ class AtmosphereClient:
 
     def export_session(self) -> str:
         """The session as text, for ``login_with_session``. As secret as a password; it changes
-        when the session is refreshed, so export it last."""
+        when the session is refreshed, so export it last. Raises ``NotLoggedIn``."""
         return str(self._logged_in().export())
 
     def _remember(self, event: SessionEvent, session: Session) -> None:
@@ -215,14 +218,16 @@ class AtmosphereClient:
         return written_record(self.call("com.atproto.repo.createRecord", request))
 
     def put_record(self, uri: str | AtUri, body: Mapping[str, Any]) -> RecordRef:
-        """Write the record at ``uri``, new or in place of the one that is there."""
+        """Write the record at ``uri``, new or in place of the one that is there.
+        Raises ``NotLoggedIn``, ``NotFound`` (another account's), ``XrpcError``."""
         at = self._own(uri)
         record = {"$type": at.collection, **body}
         request = {"repo": self.did, "collection": at.collection, "rkey": at.rkey, "record": record}
         return written_record(self.call("com.atproto.repo.putRecord", request, repeatable=True))
 
     def delete_record(self, uri: str | AtUri) -> None:
-        """Remove a record; none being there is no error."""
+        """Remove a record; none being there is no error.
+        Raises ``NotLoggedIn``, ``NotFound`` (another account's), ``XrpcError``."""
         at = self._own(uri)
         request = {"repo": self.did, "collection": at.collection, "rkey": at.rkey}
         self.call("com.atproto.repo.deleteRecord", request, repeatable=True)
@@ -241,7 +246,7 @@ class AtmosphereClient:
         """Every record of a collection, fetched as they are asked for.
 
         ``repo``: a DID or handle; None is the session's own account. Other accounts are read from
-        their own PDS.
+        their own PDS. Raises ``NotLoggedIn`` without either; reading raises ``NetworkError``.
         """
         if repo is None or self._is_own(repo.removeprefix("@")):
             return read_records(self.query, self.did, collection)
@@ -318,7 +323,8 @@ class AtmosphereClient:
         return stored_blob(answer, sent, size)
 
     def get_blob(self, did: str, cid: str, *, max_bytes: int = MAX_ANSWER) -> bytes:
-        """A whole blob in memory, checked against its CID; for shards use ``BlobSource``."""
+        """A whole blob in memory, at most ``max_bytes``, checked against its CID; for shards use
+        ``BlobSource``. Raises ``CidMismatch``, ``NetworkError``, ``XrpcError``."""
         wanted = Cid.parse(cid)
         params = {"did": did, "cid": cid}
         if self._is_own(did):
@@ -332,7 +338,7 @@ class AtmosphereClient:
         return data
 
     def blob_url(self, did: str, cid: str) -> str:
-        """The HTTP address of a blob at its account's PDS."""
+        """The HTTP address of a blob at its account's PDS. Raises ``IdentityNotFound``."""
         return blob_url(self.pds if self._is_own(did) else pds_of(did), did, cid)
 
 

@@ -44,7 +44,10 @@ UPLOADED_LATER = ExternalStorage((ExternalShard("https://to.be.uploaded"),))
 
 
 class DatasetPublisher:
-    """Writes dataset records into the session's repository."""
+    """Writes dataset records into the session's repository.
+
+    Source: lexicon ``ac.foundation.dataset.record``.
+    """
 
     def __init__(self, client: AtmosphereClient) -> None:
         self._client = client
@@ -152,7 +155,8 @@ class DatasetPublisher:
         return self.write(with_blobs(draft, uploaded)).uri
 
     def publish_schema_of(self, dataset: Dataset[Any], version: str = "1.0.0") -> str:
-        """Publish the schema of the dataset's sample type; returns its AT URI."""
+        """Publish the schema of the dataset's sample type; returns its AT URI.
+        See ``SchemaPublisher.publish``."""
         return SchemaPublisher(self._client).publish(dataset.sample_type, version=version)
 
     def write(self, record: DatasetRecord) -> RecordRef:
@@ -162,7 +166,10 @@ class DatasetPublisher:
 
 
 class DatasetLoader:
-    """Reads dataset records of any account, in both namespaces."""
+    """Reads dataset records of any account, in both namespaces.
+
+    Source: lexicon ``ac.foundation.dataset.record`` (successor ``science.alt.dataset.entry``).
+    """
 
     def __init__(self, client: AtmosphereClient) -> None:
         self._client = client
@@ -178,7 +185,8 @@ class DatasetLoader:
         return stored.body()
 
     def list_all(self, repo: str | None = None) -> Iterator[RecordBody]:
-        """The body of every dataset in a repository (the session's own if not given), lazily."""
+        """The body of every dataset in a repository (the session's own if not given), lazily.
+        Raises ``NotLoggedIn`` without either, ``NetworkError``."""
         return (stored.body() for stored in list_kind(self._client, Kind.DATASET, repo))
 
     def entry(self, uri: str) -> AtmosphereIndexEntry:

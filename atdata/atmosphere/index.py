@@ -40,6 +40,8 @@ class AtmosphereIndex:
     """Publishes into the session's repository, and lists any. Follows ``AbstractIndex``.
 
     >>> index = AtmosphereIndex(client, data_store=PDSBlobStore(client))
+
+    Source: lexicons ``ac.foundation.dataset.sampleSchema`` and ``ac.foundation.dataset.record``.
     """
 
     def __init__(
@@ -70,7 +72,8 @@ class AtmosphereIndex:
         return SchemaLoader(self.client).get(ref)
 
     def list_schemas(self, repo: str | None = None) -> Iterator[RecordBody]:
-        """The body of every schema (``schema["name"]``, ``schema["version"]``), lazily."""
+        """The body of every schema (``schema["name"]``, ``schema["version"]``), lazily; of the
+        session's own repository, or that of ``repo``. Raises as ``list_datasets`` does."""
         return SchemaLoader(self.client).list_all(repo)
 
     def decode_schema(self, ref: str) -> type:

@@ -23,7 +23,10 @@ from atdata.load import Lenses, load_dataset
 @dataclass(frozen=True, slots=True)
 class AtmosphereIndexEntry(DatasetEntry):
     """A dataset in a repository: ``uri``, ``cid``, ``name``, ``schema_ref``, ``data_urls``,
-    ``metadata``, the whole ``record``; and its samples."""
+    ``metadata``, the whole ``record``; and its samples.
+
+    Source: lexicon ``ac.foundation.dataset.record`` (successor ``science.alt.dataset.entry``).
+    """
 
     @classmethod
     def of(cls, entry: DatasetEntry) -> Self:

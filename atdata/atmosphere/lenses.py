@@ -24,7 +24,10 @@ Code = CodeRef | Mapping[str, str]
 
 
 class LensPublisher:
-    """Writes lenses into the session's repository."""
+    """Writes lenses into the session's repository.
+
+    Source: lexicon ``ac.foundation.dataset.lens``.
+    """
 
     def __init__(self, client: AtmosphereClient) -> None:
         self._client = client
@@ -78,7 +81,7 @@ class LensPublisher:
         Code references that are not given are those of the functions: the file and function, and
         the origin and commit of the git checkout that the file is in. Where there is none (a
         notebook, an installed package), repository and commit stay empty; for a lens without a
-        putter all of its putter's reference does.
+        putter all of its putter's reference does. Raises as ``publish`` does.
         """
         return self.publish(
             name=str(name or lens.name),
@@ -92,7 +95,10 @@ class LensPublisher:
 
 
 class LensLoader:
-    """Reads lens records of any account."""
+    """Reads lens records of any account, in both namespaces.
+
+    Source: lexicons ``ac.foundation.dataset.lens`` and ``science.alt.dataset.lens``.
+    """
 
     def __init__(self, client: AtmosphereClient) -> None:
         self._client = client
@@ -107,7 +113,8 @@ class LensLoader:
         return stored.body()
 
     def list_all(self, repo: str | None = None) -> Iterator[RecordBody]:
-        """The body of every lens in a repository (the session's own if not given), lazily."""
+        """The body of every lens in a repository (the session's own if not given), lazily.
+        Raises ``NotLoggedIn`` without either, ``NetworkError``."""
         return (stored.body() for stored in list_kind(self._client, Kind.LENS, repo))
 
     def find_by_schemas(

@@ -29,7 +29,10 @@ log = logging.getLogger(__name__)
 
 
 class SchemaPublisher:
-    """Writes schemas into the session's repository."""
+    """Writes schemas into the session's repository.
+
+    Source: lexicon ``ac.foundation.dataset.sampleSchema``; semantic versions (semver.org 2.0.0).
+    """
 
     def __init__(self, client: AtmosphereClient) -> None:
         self._client = client
@@ -97,7 +100,10 @@ class SchemaPublisher:
 
 
 class SchemaLoader:
-    """Reads schemas of any account."""
+    """Reads schemas of any account, of every generation.
+
+    Source: lexicons ``ac.foundation.dataset.sampleSchema`` and ``science.alt.dataset.schema``.
+    """
 
     def __init__(self, client: AtmosphereClient) -> None:
         self._client = client
@@ -112,7 +118,8 @@ class SchemaLoader:
         return stored.body()
 
     def list_all(self, repo: str | None = None) -> Iterator[RecordBody]:
-        """The body of every schema in a repository (the session's own if not given), lazily."""
+        """The body of every schema in a repository (the session's own if not given), lazily.
+        Raises ``NotLoggedIn`` without either, ``NetworkError``."""
         return (stored.body() for stored in list_kind(self._client, Kind.SCHEMA, repo))
 
     def record(self, uri: str) -> SchemaRecord:

@@ -7,11 +7,13 @@ name, so that a schema stays readable around a field that this version does not 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 from atdata.protocol.body import MAX_AT_URI, Body, array, integer, text
 from atdata.protocol.errors import InvalidRecord
 from atdata.protocol.models import (
+    DEFAULT_DTYPE,
     ArrayType,
     FieldType,
     NdarrayType,
@@ -125,6 +127,17 @@ def _written(shape: tuple[int | None, ...] | None) -> list[int | None] | None:
     return None if shape is None else list(shape)
 
 
+def with_choices(kind: FieldType, beside: FieldType | None) -> FieldType:
+    """``kind``, from ``fields[]``, with what its JSON Schema ``beside`` it says about the default
+    dtype: there it stands only where somebody chose it."""
+    match kind, beside:
+        case NdarrayType(dtype=dtype), NdarrayType(chosen=True) if dtype == DEFAULT_DTYPE:
+            return replace(kind, chosen=True)
+        case ArrayType(items), ArrayType(others):
+            return ArrayType(with_choices(items, others))
+    return kind
+
+
 # --- JSON Schema properties ----------------------------------------------------------------------
 
 
@@ -144,9 +157,9 @@ def read_property(value: object, path: str, nesting: int = MAX_NESTING) -> tuple
     if name == "array":
         return _read_array(body, nesting), nullable
     if name == "string" and "byte" in (body.members.get("format"), _encoding(body)):
-        dtype, shape = _array_hints(body)
-        if dtype is not None or shape is not None:
-            return NdarrayType(dtype, shape), nullable
+        array = _read_hints(body)
+        if array != NdarrayType():
+            return array, nullable
         return PrimitiveType("bytes"), nullable
     known = _JSON_TYPES.get(name)
     return UnknownType(name) if known is None else PrimitiveType(known), nullable
@@ -158,7 +171,9 @@ def write_property(kind: FieldType) -> dict[str, Any]:
         case PrimitiveType(primitive):
             return dict(_JSON_PROPERTY[primitive])
         case NdarrayType(dtype, shape):
-            hints = {"x-atdata-dtype": dtype, "x-atdata-shape": _written(shape)}
+            # No hint is how this form says that nobody chose: see ``with_choices``.
+            said = None if dtype == DEFAULT_DTYPE and not kind.chosen else dtype
+            hints = {"x-atdata-dtype": said, "x-atdata-shape": _written(shape)}
             given = {name: value for name, value in hints.items() if value is not None}
             return {"$ref": NDARRAY_REF, **given}
         case ArrayType(items):
@@ -195,15 +210,16 @@ def _read_ref(body: Body) -> FieldType:
         return RefType(target)
     base, _, name = target.rpartition("/")
     if name == "ndarray" and (base.startswith("#") or "atdata-ndarray-bytes/" in base):
-        return NdarrayType(*_array_hints(body))
+        return _read_hints(body)
     return UnknownType(name or target)
 
 
-def _array_hints(body: Body) -> tuple[str | None, tuple[int | None, ...] | None]:
+def _read_hints(body: Body) -> NdarrayType:
     """dtype and shape, as `x-atdata-…` or, in version 1.1 of the array format, by their names."""
-    dtype = "x-atdata-dtype" if body.has("x-atdata-dtype") else "dtype"
+    name = "x-atdata-dtype" if body.has("x-atdata-dtype") else "dtype"
     shape = "x-atdata-shape" if body.has("x-atdata-shape") else "shape"
-    return body.maybe_text(dtype, MAX_DTYPE), _shape(body, shape)
+    dtype = body.maybe_text(name, MAX_DTYPE)
+    return NdarrayType(dtype, _shape(body, shape), chosen=dtype == DEFAULT_DTYPE)
 
 
 def _read_array(body: Body, nesting: int) -> FieldType:

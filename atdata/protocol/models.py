@@ -24,13 +24,20 @@ class PrimitiveType:
     primitive: Primitive
 
 
+DEFAULT_DTYPE = "float32"
+
+
 @dataclass(frozen=True, slots=True)
 class NdarrayType:
     """A NumPy array. ``dtype`` is a NumPy name (``float32``); None where the writer left it open.
-    ``shape`` holds None for a dimension of any length; None as a whole where it is not stated."""
+    ``shape`` holds None for a dimension of any length; None as a whole where it is not stated.
+
+    ``DEFAULT_DTYPE`` is also what stands in ``fields[]`` where nobody chose a dtype. ``chosen`` is
+    True where the body says that somebody did, and False for all other dtypes."""
 
     dtype: str | None = None
     shape: tuple[int | None, ...] | None = None
+    chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

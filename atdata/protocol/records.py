@@ -20,6 +20,7 @@ from atdata.protocol.lens_body import (
     write_verification,
 )
 from atdata.protocol.models import (
+    DEFAULT_DTYPE,
     ArrayType,
     BlobShard,
     BlobStorage,
@@ -59,6 +60,7 @@ from atdata.protocol.namespaces import (
 from atdata.protocol.schema_body import read_schema, write_schema
 
 __all__ = [
+    "DEFAULT_DTYPE",
     "ArrayType",
     "BlobShard",
     "BlobStorage",

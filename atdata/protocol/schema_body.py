@@ -8,6 +8,7 @@ order of the fields, which the map of the JSON Schema loses on its way through D
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from atdata.protocol.body import Body, array, text
@@ -15,10 +16,11 @@ from atdata.protocol.errors import InvalidRecord, InvalidSyntax, quote
 from atdata.protocol.field_types import (
     read_field_type,
     read_property,
+    with_choices,
     write_field_type,
     write_property,
 )
-from atdata.protocol.models import Field, SchemaRecord
+from atdata.protocol.models import Field, FieldType, SchemaRecord
 from atdata.protocol.namespaces import SCHEMA_COLLECTION
 from atdata.protocol.versions import MAX_VERSION, semver_key
 
@@ -85,8 +87,22 @@ def _read_fields(body: Body) -> tuple[Field, ...]:
         names = [field.name for field in fields]
         if len(set(names)) < len(names):
             raise InvalidRecord(body.at("fields"), "two fields have the same name")
-        return fields
+        beside = _types_beside(body)
+        return tuple(
+            replace(field, type=with_choices(field.type, beside.get(field.name)))
+            for field in fields
+        )
     return _read_json_schema(_innermost(body.child("schema")))
+
+
+def _types_beside(body: Body) -> dict[str, FieldType]:
+    """What the JSON Schema beside ``fields[]`` says. It is not what the record is held to."""
+    try:
+        return {
+            field.name: field.type for field in _read_json_schema(_innermost(body.child("schema")))
+        }
+    except InvalidRecord:
+        return {}
 
 
 def _read_field(body: Body) -> Field:

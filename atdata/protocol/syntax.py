@@ -165,6 +165,8 @@ class AtUri:
     """``at://authority[/collection[/rkey]]``: a repository, a collection in it, or one record.
 
     The restricted form that lexicons allow: no fragment, no query, no trailing slash.
+
+    Source: the AT Protocol's AT URI scheme, restricted as its Lexicon string format ``at-uri``.
     """
 
     authority: Did | Handle
