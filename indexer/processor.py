@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -272,7 +272,8 @@ class Processor:
     # --- prove and decide -----------------------------------------------------------------------
 
     def _prove(self, arrivals: Sequence[Arrival]) -> dict[str, Findings]:
-        """Evidence for every repo that has something to prove, gathered side by side."""
+        """Evidence for every repo that has something to prove. Where somebody must be asked it is
+        gathered side by side."""
         by_repo: dict[str, list[Provable]] = {}
         for arrival in arrivals:
             if isinstance(arrival.event, events.Commit | events.Sync | events.Identity):
@@ -280,14 +281,17 @@ class Processor:
             elif isinstance(arrival.event, events.Account):
                 said = Said(arrival.event, arrival.received.source)
                 by_repo.setdefault(arrival.event.did, []).append(said)
-        found = self._pool.map(self._prove_repo, by_repo.items())
-        return {
-            did: Findings(iter(e.proofs), e.profile) for did, e in zip(by_repo, found, strict=True)
-        }
-
-    def _prove_repo(self, repo: tuple[str, list[Provable]]) -> Evidence:
-        did, provable = repo
-        return self._prover.prove(did, provable, known=self._store.is_tracked(did))
+        evidence: dict[str, Evidence] = {}
+        asked: dict[str, Future[Evidence]] = {}
+        for did, provable in by_repo.items():
+            known = self._store.is_tracked(did)
+            found = self._prover.prove_at_hand(did, provable, known=known)
+            if found is not None:
+                evidence[did] = found
+            else:
+                asked[did] = self._pool.submit(self._prover.prove, did, provable, known=known)
+        evidence |= {did: future.result() for did, future in asked.items()}
+        return {did: Findings(iter(e.proofs), e.profile) for did, e in evidence.items()}
 
     def _decide(
         self, arrival: Arrival, batch: Batch, findings: dict[str, Findings], outcome: Outcome

@@ -68,6 +68,25 @@ class Prover:
         wanted = renewed if known else verified
         return Evidence(proofs, profile_of(self._resolver, did) if wanted else None)
 
+    def prove_at_hand(
+        self, did: str, evidence: Sequence[Provable], *, known: bool
+    ) -> Evidence | None:
+        """As ``prove``, where that takes no more than what is remembered; else None."""
+        identity = self._resolver.at_hand(did)
+        if identity is None:
+            return None
+        proofs: list[Proof] = []
+        for event in evidence:
+            if not isinstance(event, events.Commit | events.Sync):
+                return None
+            proof = self._verify(event, identity)
+            if isinstance(proof, Rejected) and proof.reason is DropReason.BAD_SIGNATURE:
+                return None
+            if isinstance(proof, VerifiedCommit) and not known:
+                return None
+            proofs.append(proof)
+        return Evidence(tuple(proofs), None)
+
     def _judge(self, event: events.Commit | events.Sync | Said) -> Proof:
         """A signature that fails may be by a key that was just rotated: ask the directory once."""
         try:

@@ -72,6 +72,12 @@ class Answers(Generic[T]):
             self._ask(key, ask, flight)
         return flight.result().get()
 
+    def at_hand(self, key: str) -> T | None:
+        """The answer that is remembered; None if there is none, or none that is good."""
+        with self._lock:
+            known = self._recall(key, None)
+        return None if known is None else known.value
+
     def renew(self, key: str, ask: Callable[[], T]) -> T:
         """A fresh answer, unless the remembered one is less than ``RENEW_SECONDS`` old."""
         return self.get(key, ask, max_age=RENEW_SECONDS)

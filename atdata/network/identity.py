@@ -102,6 +102,10 @@ class Resolver:
         """
         return self._identities.get(did, lambda: self._ask_for_document(did))
 
+    def at_hand(self, did: str) -> Identity | None:
+        """What ``resolve`` gives without asking anyone; None if it would have to."""
+        return self._identities.at_hand(did)
+
     def refresh(self, did: str) -> Identity:
         """As ``resolve``, but asks again if the remembered answer is more than 2 s old."""
         return self._identities.renew(did, lambda: self._ask_for_document(did))
