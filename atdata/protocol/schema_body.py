@@ -98,11 +98,10 @@ def _read_fields(body: Body) -> tuple[Field, ...]:
 def _types_beside(body: Body) -> dict[str, FieldType]:
     """What the JSON Schema beside ``fields[]`` says. It is not what the record is held to."""
     try:
-        return {
-            field.name: field.type for field in _read_json_schema(_innermost(body.child("schema")))
-        }
+        fields = _read_json_schema(_innermost(body.child("schema")))
     except InvalidRecord:
         return {}
+    return {field.name: field.type for field in fields}
 
 
 def _read_field(body: Body) -> Field:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import atdata
-from atdata.protocol.errors import UnsupportedType
+from atdata.protocol.errors import InvalidSample, UnsupportedType
 from atdata.protocol.records import (
     ArrayType,
     Field,
@@ -21,6 +21,8 @@ from atdata.protocol.records import (
     RefType,
     SchemaRecord,
     UnknownType,
+    parse,
+    to_body,
 )
 from atdata.schema import fits, schema_of, type_of
 
@@ -105,6 +107,35 @@ def test_a_sample_of_the_written_type_is_one_of_the_decoded_type() -> None:
     assert again.packed == sample.packed
     # The schema says float32 because nobody chose; the data's own dtype stands.
     assert again.image.dtype == np.uint8
+
+
+@pytest.mark.parametrize("array", [np.array(["text"]), np.zeros(1, "M8[s]"), np.array([b"x"])])
+def test_the_default_dtype_stands_for_numbers_of_any_kind(array: np.ndarray) -> None:
+    @atdata.packable
+    class Anything:
+        x: NDArray
+
+    decoded = type_of(schema_of(Anything))
+    for number in (np.uint8(1), np.array([True]), np.ones(2, np.complex64), np.float16(0.5)):
+        assert decoded.from_bytes(Anything(number).packed).x.dtype == number.dtype
+    with pytest.raises(InvalidSample, match=r"Anything\.x: expected an array of numbers, not of"):
+        decoded.from_bytes(Anything(array).packed)
+    with pytest.raises(InvalidSample, match=r"Anything\.x: expected an array of numbers, not of"):
+        decoded(array).packed  # noqa: B018
+
+
+def test_float32_that_was_chosen_is_float32() -> None:
+    @atdata.packable
+    class Exact:
+        x: NDArray[np.float32]
+
+    schema = schema_of(Exact, created_at=NOW)
+    body = to_body(schema)
+    again = parse(body["$type"], body)
+    assert again == schema
+    decoded = type_of(schema)
+    assert typing.get_type_hints(decoded, include_extras=True)["x"] == NDArray[np.float32]
+    assert decoded.from_data({"x": np.ones(2, np.uint8)}).x.dtype == np.float32
 
 
 def test_a_chosen_dtype_is_honoured_by_a_decoded_type() -> None:
@@ -261,6 +292,9 @@ def test_a_type_fits_its_own_schema() -> None:
         (NDArray[np.int64], Field("x", NdarrayType("uint64")), "array of 'uint64'"),
         (NDArray[np.float32], Field("x", NdarrayType("int64")), "array of 'int64'"),
         (NDArray[np.uint8], Field("x", NdarrayType("float32")), ""),
+        (NDArray[np.str_], Field("x", NdarrayType("float32")), "array of 'float32'"),
+        (NDArray[np.uint8], Field("x", NdarrayType("float32", chosen=True)), "array of 'float32'"),
+        (NDArray[np.float64], Field("x", NdarrayType("float32", chosen=True)), ""),
         (NDArray[np.uint8], Field("x", NdarrayType("float64")), "array of 'float64'"),
         (NDArray[np.uint8], Field("x", NdarrayType("tensor")), "array of 'tensor'"),
         (NDArray, Field("x", PrimitiveType("bytes")), "'x' is bytes"),

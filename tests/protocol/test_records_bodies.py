@@ -121,7 +121,7 @@ EXPECTED: dict[str, Record] = {
         name="FeatureSample",
         version="1.0.0",
         fields=(
-            Field("features", NdarrayType("float32")),
+            Field("features", NdarrayType("float32", chosen=True)),
             Field("label", INT),
             Field("id", BYTES, optional=True),
         ),

@@ -227,8 +227,25 @@ def schema_of(kind: FieldType, metadata: Mapping[str, Any] = MappingProxyType({}
     return SchemaRecord("S", "1.0.0", fields, "2025-01-01T00:00:00Z", metadata=metadata)
 
 
+@pytest.mark.parametrize("levels", [0, 2])
+@pytest.mark.parametrize("chosen", [True, False])
+def test_a_record_says_whether_the_default_dtype_was_chosen(chosen: bool, levels: int) -> None:
+    kind: FieldType = NdarrayType("float32", (3,), chosen=chosen)
+    for _ in range(levels):
+        kind = ArrayType(kind)
+    body = to_body(schema_of(kind))
+    assert parse(body["$type"], body) == schema_of(kind)
+    assert ("x-atdata-dtype" in repr(body["schema"])) == chosen
+
+
+@pytest.mark.parametrize("beside", [None, 1, {"properties": {"x": {"items": []}, "y": 7}}])
+def test_a_json_schema_beside_the_fields_that_is_none_is_passed_over(beside: object) -> None:
+    body = {**to_body(schema_of(NdarrayType("float32"))), "schema": beside}
+    assert parse(body["$type"], body) == schema_of(NdarrayType("float32"))
+
+
 def test_both_forms_of_a_schema_as_the_lexicon_has_them() -> None:
-    array = NdarrayType("float32", (None, 3))
+    array = NdarrayType("float32", (None, 3), chosen=True)
     fields = (Field("image", array), Field("id", PrimitiveType("bytes"), True, "Key"))
     record = SchemaRecord("S", "1.0.0", fields, "2025-01-01T00:00:00Z", license="MIT", tags=("a",))
     assert to_body(record) == {
