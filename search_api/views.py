@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from atdata.protocol.views import (
     CodeRefView,
@@ -23,7 +24,8 @@ from search_api.database import Row
 # What every view of a record begins with. ``r`` is records, ``p`` repos.
 IDENTITY = (
     "r.doc, epoch_us(r.sort_at), r.uri, r.cid, r.did, epoch_us(r.indexed_at), r.created_at, "
-    "CASE WHEN p.handle_verified THEN p.handle WHEN p.handle IS NOT NULL THEN 'handle.invalid' END"
+    "CASE WHEN p.handle_verified THEN p.handle WHEN p.handle IS NOT NULL THEN 'handle.invalid' END "
+    "AS handle, p.pds, p.sync_state"
 )
 DATASET = (
     "d.name, d.description, d.schema_uri, d.license, d.license_spdx, d.storage_kind, "
@@ -40,15 +42,34 @@ def timestamp(microseconds: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds // 1_000 % 1_000:03d}Z"
 
 
+def verification(sync_state: str) -> str:
+    """Every row was proved by a signed commit; this says whether the repo is known to be ahead."""
+    return "verified" if sync_state == "synced" else "stale"
+
+
+def record_url(pds: str | None, uri: str) -> str | None:
+    """``getRecord`` of ``uri`` on ``pds``, if that is an http or https origin.
+
+    Source: https://atproto.com/lexicons/com-atproto-repo (getRecord).
+    """
+    if pds is None or not pds.startswith(("https://", "http://")):
+        return None
+    repo, collection, rkey = uri.removeprefix("at://").split("/")
+    asked = urlencode({"repo": repo, "collection": collection, "rkey": rkey})
+    return f"{pds.rstrip('/')}/xrpc/com.atproto.repo.getRecord?{asked}"
+
+
 def dataset_view(row: Row, tags: Sequence[str], schema: tuple[str, str] | None) -> DatasetView:
     """``IDENTITY`` and ``DATASET``; ``schema`` is its name and version, if it is visible."""
-    _, _, uri, cid, did, indexed_us, created_at, handle, *rest = row
+    _, _, uri, cid, did, indexed_us, created_at, handle, pds, state, *rest = row
     name, description, schema_uri, written, spdx, storage_kind, *size, _ = rest
     return DatasetView(
         uri=uri,
         cid=cid,
         did=did,
         handle=handle,
+        verification=verification(state),
+        record_url=record_url(pds, uri),
         indexed_at=timestamp(indexed_us),
         created_at=created_at,
         name=name,
@@ -66,12 +87,15 @@ def dataset_view(row: Row, tags: Sequence[str], schema: tuple[str, str] | None) 
 
 def schema_view(row: Row, fields: Sequence[FieldView]) -> SchemaView:
     """``IDENTITY`` and ``SCHEMA``."""
-    _, _, uri, cid, did, indexed_us, created_at, handle, name, version, description = row
+    _, _, uri, cid, did, indexed_us, created_at, handle, pds, state, *rest = row
+    name, version, description = rest
     return SchemaView(
         uri=uri,
         cid=cid,
         did=did,
         handle=handle,
+        verification=verification(state),
+        record_url=record_url(pds, uri),
         indexed_at=timestamp(indexed_us),
         created_at=created_at,
         name=name,
@@ -98,13 +122,15 @@ def field_view(row: Row) -> FieldView:
 
 def lens_view(row: Row) -> LensView:
     """``IDENTITY`` and ``LENS``."""
-    _, _, uri, cid, did, indexed_us, created_at, handle, *rest = row
+    _, _, uri, cid, did, indexed_us, created_at, handle, pds, state, *rest = row
     name, description, source, target, language, getter, putter = rest
     return LensView(
         uri=uri,
         cid=cid,
         did=did,
         handle=handle,
+        verification=verification(state),
+        record_url=record_url(pds, uri),
         indexed_at=timestamp(indexed_us),
         created_at=created_at,
         name=name,

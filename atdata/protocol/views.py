@@ -46,7 +46,9 @@ class SizeView:
 
 @dataclass(frozen=True, slots=True)
 class DatasetView:
-    """A dataset as a search hit. ``license`` is as written, ``license_spdx`` what it means."""
+    """A dataset as a search hit. ``license`` is as written, ``license_spdx`` what it means.
+    ``verification`` (verified, stale) says whether the index is in step with the signed repository
+    that proved this version; ``record_url`` is the record on its author's host."""
 
     uri: str
     cid: str
@@ -64,6 +66,8 @@ class DatasetView:
     license_spdx: str | None = None
     schema_name: str | None = None
     schema_version: str | None = None
+    verification: str | None = None
+    record_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class SchemaView:
     fields: tuple[FieldView, ...] = ()
     handle: str | None = None
     description: str | None = None
+    verification: str | None = None
+    record_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,8 @@ class LensView:
     language: str | None = None
     getter_code: CodeRefView | None = None
     putter_code: CodeRefView | None = None
+    verification: str | None = None
+    record_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,3 +224,21 @@ def test_an_empty_index_answers_everything(index: IndexBuilder, service: Service
     assert service.get("listTags") == {"tags": []}
     assert service.get("listLicenses") == {"licenses": []}
     assert service.get("getIndexStatus")["changes"] == 0
+
+
+def test_a_view_says_whether_the_index_is_in_step_and_where_the_record_is(
+    index: IndexBuilder, service: Service
+) -> None:
+    did = index.account("alice", pds="https://pds.example.com/")
+    uri = index.schema(did, rkey="test.image:1.0.0")
+    view = service.get("getSchema", uri=uri)["schema"]
+    assert view["verification"] == "verified"
+    assert view["recordUrl"] == (
+        "https://pds.example.com/xrpc/com.atproto.repo.getRecord?repo="
+        f"{did.replace(':', '%3A')}&collection=ac.foundation.dataset.sampleSchema"
+        "&rkey=test.image%3A1.0.0"
+    )
+    index.connection.execute("UPDATE repos SET sync_state = 'desynchronized', pds = 'ftp://x'")
+    view = service.get("listSchemas")["schemas"][0]
+    assert view["verification"] == "stale"
+    assert "recordUrl" not in view
