@@ -124,6 +124,8 @@ def test_a_hit_says_everything_that_is_known(shelf: Shelf) -> None:
         "licenseSpdx": "CC-BY-4.0",
         "size": {"samples": 100, "bytes": 123456, "shards": 2},
         "tags": ["Images", "Marine"],
+        "verification": "verified",
+        "recordUrl": hit["recordUrl"],
     }
     (bells,) = shelf.service.get("searchDatasets", q="bells")["datasets"]
     assert bells["handle"] == "handle.invalid"
