@@ -25,6 +25,7 @@ from atdata.protocol.syntax import Nsid
 from search_api import index_status, openapi
 from search_api.config import SearchConfig
 from search_api.database import Database
+from search_api.feeds.subscriptions import Subscriptions, add_subscription
 from search_api.follow import Follower
 from search_api.limits import RateLimit
 from search_api.methods import methods
@@ -62,11 +63,13 @@ def create_app(
     catalog = builtin_catalog()
     search = Search(database, text_index)
     follower = Follower(text_index, config.follow_seconds)
+    subscriptions = Subscriptions(database, config)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         follower.start()
-        yield
+        async with subscriptions.running():
+            yield
         follower.stop()
 
     app = FastAPI(
@@ -83,6 +86,7 @@ def create_app(
         app.add_api_route(
             f"/xrpc/{method.nsid}", _endpoint(catalog, method, metrics), methods=["GET", "HEAD"]
         )
+    add_subscription(app, subscriptions)
     _add_service_routes(
         app, database, config, follower, metrics, catalog, [m.nsid for m in answered]
     )

@@ -42,6 +42,15 @@ class SearchConfig(BaseSettings):
     follow_seconds: float = Field(
         default=0.1, gt=0, le=60, description="How often the text index looks for changes."
     )
+    max_subscribers: int = Field(
+        default=2_000, ge=0, le=100_000, description="Subscriptions to changes at a time."
+    )
+    subscriber_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="A subscriber that takes nothing for that long is dropped.",
+    )
     rate_per_second: float = Field(
         default=20.0, ge=0, le=100_000, description="Requests per second and client. 0: no limit."
     )

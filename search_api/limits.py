@@ -22,6 +22,7 @@ from search_api.config import SearchConfig
 from search_api.xrpc import error_response
 
 MAX_CLIENTS = 20_000
+_STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +77,15 @@ class RateLimit:
         self._buckets = Buckets(config.rate_per_second, config.rate_burst)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = client_of(scope, self._config) if scope["type"] == "http" else None
+        asks = scope["type"] in {"http", "websocket"}
+        client = client_of(scope, self._config) if asks else None
         if client is None:
             await self._app(scope, receive, send)
             return
         allowance = self._buckets.take(client)
 
         async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in _STARTS:
                 MutableHeaders(scope=message).update(allowance.headers)
             await send(message)
 
