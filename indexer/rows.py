@@ -15,6 +15,7 @@ from typing import Any
 from atdata.protocol import cbor, records
 from atdata.protocol.errors import InvalidRecord
 from atdata.protocol.keys import key_of
+from atdata.protocol.licenses import spdx_of
 from atdata.protocol.namespaces import kind_of, namespace_of
 from atdata.protocol.records import (
     ArrayType,
@@ -35,7 +36,6 @@ from atdata.protocol.records import (
 )
 from atdata.protocol.syntax import Tid
 from atdata.protocol.versions import schema_family
-from indexer.licenses import spdx_of
 from indexer.tables import (
     DatasetRow,
     Detail,

@@ -24,7 +24,6 @@ PURE = frozenset(
         "events",
         "frames",
         "lanes",
-        "licenses",
         "mst",
         "mst_edit",
         "replacement",
@@ -38,7 +37,7 @@ PURE = frozenset(
         "watermark",
     )
 )
-CODECS = frozenset({"cbor2", "libipld"})
+CODECS = frozenset({"cbor2", "libipld", "license_expression"})
 # What would make a pure module depend on something other than its arguments.
 IMPURE_MODULES = frozenset(
     [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.licenses import MAX_CHARS, spdx_of
+from atdata.protocol.licenses import MAX_CHARS, spdx_of
 
 
 @pytest.mark.parametrize(
