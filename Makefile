@@ -61,6 +61,7 @@ bench: $(VENV)/.dev ## What reading shards and following a firehose cost, as rat
 	$(BIN)/python -m tests.bench.firehose
 	$(BIN)/python -m tests.bench.latency
 	$(BIN)/python -m tests.bench.flood
+	$(BIN)/python -m tests.bench.lens_paths
 
 devnet: $(VENV)/.run ## A real PLC and two real PDSes on loopback, until ^C
 	$(BIN)/python deploy/devnet/devnet.py
