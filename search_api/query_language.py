@@ -1,0 +1,145 @@
+"""What the one query box means: words, "phrases", -exclusions and field:value conditions. Pure.
+
+Rule: every text is a query. What cannot be read as syntax (an open quote, an unknown field, a field
+without a value, a lone minus) is read as plain words, and no word is lost by it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from search_api.words import MAX_QUERY_WORDS, query_words
+
+MAX_CONDITIONS = 32  # phrases, exclusions and field conditions of one query
+
+FieldName = Literal["tag", "license", "schema", "author", "did", "field", "format", "type"]
+FIELDS: frozenset[str] = frozenset(get_args(FieldName))
+_SPELLINGS = {"tags": "tag", "licence": "license", "handle": "author", "fields": "field"}
+
+# Words that say nothing about a dataset. They count for the exact name and for nothing else,
+# unless there are no others.
+STOP_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "for",
+        "from",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "of",
+        "on",
+        "or",
+        "that",
+        "the",
+        "their",
+        "this",
+        "to",
+        "was",
+        "which",
+        "with",
+        "about",
+        "all",
+        "any",
+        "how",
+        "what",
+        "where",
+    ]
+)
+
+_TOKEN = re.compile(
+    r'(?P<minus>-)?(?:(?P<field>[A-Za-z]+):)?(?:"(?P<quoted>[^"]*)"|(?P<bare>[^\s"]+))'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldCondition:
+    """``name:value``; with ``excluded`` the datasets for which it does not hold."""
+
+    name: str
+    value: str
+    excluded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedQuery:
+    """``words`` in the order asked, those of phrases among them; ``phrases`` and ``excluded`` as
+    runs of words. ``open_end``: the last word may be only begun."""
+
+    words: tuple[str, ...] = ()
+    phrases: tuple[tuple[str, ...], ...] = ()
+    excluded: tuple[tuple[str, ...], ...] = ()
+    conditions: tuple[FieldCondition, ...] = ()
+    open_end: bool = False
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The words that decide: all but stop words, or all if there are no others."""
+        telling = tuple(word for word in self.words if word not in STOP_WORDS)
+        return telling or self.words
+
+    @property
+    def prefix(self) -> str | None:
+        """The last word, if it may be only begun and decides."""
+        if not self.open_end or not self.needed or self.words[-1] != self.needed[-1]:
+            return None
+        return self.words[-1]
+
+
+def parse_query(text: str) -> ParsedQuery:
+    """Read ``text``. Never fails; takes at most ``MAX_QUERY_WORDS`` words and ``MAX_CONDITIONS``
+    of everything else, from the left."""
+    if text.count('"') % 2:
+        text = " ".join(text.rsplit('"', 1))  # the quote that is still open
+    words: list[str] = []
+    phrases: list[tuple[str, ...]] = []
+    excluded: list[tuple[str, ...]] = []
+    conditions: list[FieldCondition] = []
+    open_end = False
+    for token in _TOKEN.finditer(text):
+        open_end = False
+        quoted = token["quoted"] is not None
+        value = token["quoted"] if quoted else token["bare"]
+        run = tuple(query_words(value))
+        full = len(phrases) + len(excluded) + len(conditions) >= MAX_CONDITIONS
+        condition = None if full else _condition(token, value)
+        if condition is not None:
+            conditions.append(condition)
+        elif full:
+            words += query_words(token[0])
+        elif token["field"] is None and token["minus"] and run:
+            excluded.append(run)
+        elif token["field"] is None and quoted and run:
+            phrases.append(run)
+            words += run
+        else:
+            found = query_words(token[0])
+            words += found
+            open_end = bool(found) and not text[token.end() :].strip()
+    return ParsedQuery(
+        words=tuple(words[:MAX_QUERY_WORDS]),
+        phrases=tuple(phrases),
+        excluded=tuple(excluded),
+        conditions=tuple(conditions),
+        open_end=open_end and len(words) <= MAX_QUERY_WORDS,
+    )
+
+
+def _condition(token: re.Match[str], value: str) -> FieldCondition | None:
+    if token["field"] is None or not value.strip():
+        return None
+    name = token["field"].lower()
+    name = _SPELLINGS.get(name, name)
+    if name not in FIELDS:
+        return None
+    return FieldCondition(name, value.strip(), token["minus"] is not None)

@@ -1,0 +1,95 @@
+"""The query box: what is syntax, and that everything else is plain words."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search_api.query_language import (
+    FIELDS,
+    MAX_CONDITIONS,
+    FieldCondition,
+    ParsedQuery,
+    parse_query,
+)
+from search_api.words import MAX_QUERY_WORDS, query_words
+
+
+def condition(name: str, value: str, *, excluded: bool = False) -> ParsedQuery:
+    return ParsedQuery(conditions=(FieldCondition(name, value, excluded),))
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("", ParsedQuery()),
+        ("Coral reef", ParsedQuery(("coral", "reef"), open_end=True)),
+        (
+            '"Coral reef" fish',
+            ParsedQuery(("coral", "reef", "fish"), (("coral", "reef"),), open_end=True),
+        ),
+        ('fish "coral reef"', ParsedQuery(("fish", "coral", "reef"), (("coral", "reef"),))),
+        ("reef -bleached", ParsedQuery(("reef",), excluded=(("bleached",),))),
+        ('-"red sea" reef', ParsedQuery(("reef",), excluded=(("red", "sea"),), open_end=True)),
+        ("tag:marine", condition("tag", "marine")),
+        ('tag:"red sea"', condition("tag", "red sea")),
+        ("-tag:marine", condition("tag", "marine", excluded=True)),
+        ("LICENCE:MIT", condition("license", "MIT")),
+        ("did:plc:abc", condition("did", "plc:abc")),
+        ("schema:at://x/y/z", condition("schema", "at://x/y/z")),
+        ("author:@alice.test", condition("author", "@alice.test")),
+    ],
+)
+def test_syntax(text: str, parsed: ParsedQuery) -> None:
+    assert parse_query(text) == parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('"coral reef', ("coral", "reef")),
+        ('coral" reef', ("coral", "reef")),
+        ("colour:red", ("colour", "red")),
+        ("tag:", ("tag",)),
+        ('tag:""', ("tag",)),
+        ("- -", ()),
+        ("-", ()),
+        ("AND OR (x)", ("and", "or", "x")),
+        ("https://example.com/a", ("https", "example", "com", "a")),
+        ("semi-supervised", ("semi", "supervised")),
+        ("a-b -", ("a", "b")),
+        ("*", ()),
+    ],
+)
+def test_what_is_no_syntax_is_words(text: str, words: tuple[str, ...]) -> None:
+    parsed = parse_query(text)
+    assert parsed.words == words
+    assert parsed.phrases == parsed.excluded == parsed.conditions == ()
+
+
+def test_stop_words_decide_only_where_there_are_no_others() -> None:
+    assert parse_query("the sounds of whales").needed == ("sounds", "whales")
+    assert parse_query("to be or").needed == ("to", "be", "or")
+
+
+def test_the_last_word_may_be_begun_but_not_in_quotes() -> None:
+    assert parse_query("coral re").prefix == "re"
+    assert parse_query('coral "re"').prefix is None
+    assert parse_query("coral the").prefix is None
+    assert parse_query("coral tag:re").prefix is None
+    assert parse_query("th").prefix == "th"
+
+
+@given(st.text() | st.text(alphabet='-" :tag\t'))
+def test_every_text_is_a_query(text: str) -> None:
+    parsed = parse_query(text)
+    assert len(parsed.words) <= MAX_QUERY_WORDS
+    assert len(parsed.phrases + parsed.excluded + parsed.conditions) <= MAX_CONDITIONS
+    assert all(condition.name in FIELDS and condition.value for condition in parsed.conditions)
+    assert bool(parsed.needed) == bool(parsed.words)
+
+
+@given(st.text(alphabet=st.characters(exclude_characters='-":')))
+def test_without_syntax_every_word_is_asked_for(text: str) -> None:
+    assert list(parse_query(text).words) == query_words(text)
