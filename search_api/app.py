@@ -25,6 +25,8 @@ from atdata.protocol.syntax import Nsid
 from search_api import index_status, openapi
 from search_api.config import SearchConfig
 from search_api.database import Database
+from search_api.feeds.asking import Queries
+from search_api.feeds.routes import add_feeds
 from search_api.feeds.subscriptions import Subscriptions, add_subscription
 from search_api.follow import Follower
 from search_api.limits import RateLimit
@@ -90,6 +92,7 @@ def create_app(
     _add_service_routes(
         app, database, config, follower, metrics, catalog, [m.nsid for m in answered]
     )
+    add_feeds(app, Queries(catalog, answered), config)
     pages = add_pages(app, catalog, search, config)
     _add_error_handlers(app, pages)
     app.add_middleware(RateLimit, config=config)

@@ -1,0 +1,104 @@
+"""The feeds' addresses: from a request to a feed or a file. Composition only."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from atdata.protocol.errors import XrpcError
+from search_api.config import SearchConfig
+from search_api.feeds import results, syndication
+from search_api.feeds.asking import Pairs, Queries, asked_pairs, guarded
+from search_api.methods import SEARCH_DATASETS
+from search_api.origin import origin
+from search_api.web.text import page_url
+from search_api.xrpc import json_response
+
+AT_A_TIME = 2  # files that are being made for all clients
+
+
+class Places:
+    """So many requests at a time may do something long; the others are told to come again."""
+
+    def __init__(self, places: int) -> None:
+        self._free = threading.Semaphore(places)
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Raises ``XrpcError`` 503 where none is free."""
+        if not self._free.acquire(blocking=False):
+            message = "others are having files made; try again in a few seconds"
+            raise XrpcError(503, "NotEnoughResources", message)
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+def add_feeds(app: FastAPI, queries: Queries, config: SearchConfig) -> None:
+    """Feeds of a search, and what it found as a file."""
+    places = Places(AT_A_TIME)
+
+    def atom_feed(request: Request) -> Response:
+        pairs = asked_pairs(request)
+        found = queries.datasets(newest(queries, pairs))
+        at = _addresses(origin(config, request), "/feed.atom", pairs, found.cursor)
+        body = syndication.atom(_title(pairs), found, at)
+        return Response(body.encode("utf-8", "replace"), media_type=syndication.ATOM)
+
+    def json_feed(request: Request) -> Response:
+        pairs = asked_pairs(request)
+        found = queries.datasets(newest(queries, pairs))
+        at = _addresses(origin(config, request), "/feed.json", pairs, found.cursor)
+        response = json_response(syndication.json_feed(_title(pairs), found, at))
+        response.headers["Content-Type"] = syndication.JSON_FEED
+        return response
+
+    def file_of(kind: str) -> Callable[[Request], Response]:
+        media_type, lines = results.FORMATS[kind]
+
+        def file(request: Request) -> Response:
+            pairs = asked_pairs(request)
+            with places.taken():
+                views = queries.every_dataset(pairs, results.MAX_ROWS)
+                whole = results.written(lines(views))
+            headers = {"Content-Disposition": f'attachment; filename="datasets.{kind}"'}
+            return StreamingResponse(results.pieces(whole), 200, headers, media_type=media_type)
+
+        return file
+
+    answers: dict[str, Callable[[Request], Response]] = {}
+    answers |= {"/feed.atom": atom_feed, "/feed.json": json_feed}
+    answers |= {f"/search.{kind}": file_of(kind) for kind in results.FORMATS}
+    for path, answer in answers.items():
+        app.add_api_route(path, guarded(answer), methods=["GET", "HEAD"])
+
+
+def newest(queries: Queries, pairs: Pairs) -> Pairs:
+    """A feed is newest first, unless it was asked for otherwise."""
+    known = queries.catalog.query(SEARCH_DATASETS).parameters.properties
+    if "sort" not in known or any(name == "sort" for name, _ in pairs):
+        return pairs
+    return [*pairs, ("sort", "newest")]
+
+
+def _title(pairs: Pairs) -> str:
+    return syndication.title_of(next((value for name, value in pairs if name == "q"), ""))
+
+
+def _addresses(base: str, path: str, pairs: Pairs, cursor: str | None) -> syndication.Addresses:
+    kept: dict[str, tuple[str, ...]] = {}
+    for name, value in pairs:
+        kept[name] = (*kept.get(name, ()), value)
+    first = {name: values for name, values in kept.items() if name != "cursor"}
+    return syndication.Addresses(
+        origin=base,
+        feed=base + page_url(path, **kept),
+        page=base + page_url("/", **first),
+        following=None if cursor is None else base + page_url(path, **first, cursor=cursor),
+    )
