@@ -26,7 +26,7 @@ from search_api import index_status, openapi
 from search_api.config import SearchConfig
 from search_api.database import Database
 from search_api.feeds.asking import Queries
-from search_api.feeds.routes import add_feeds
+from search_api.feeds.routes import add_feeds, add_mcp, add_site
 from search_api.feeds.subscriptions import Subscriptions, add_subscription
 from search_api.follow import Follower
 from search_api.limits import RateLimit
@@ -92,14 +92,17 @@ def create_app(
     _add_service_routes(
         app, database, config, follower, metrics, catalog, [m.nsid for m in answered]
     )
-    add_feeds(app, Queries(catalog, answered), config)
+    queries = Queries(catalog, answered)
+    add_feeds(app, queries, config)
+    add_site(app, database, queries, config)
+    add_mcp(app, queries, config, VERSION)
     pages = add_pages(app, catalog, search, config)
     _add_error_handlers(app, pages)
     app.add_middleware(RateLimit, config=config)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
-        allow_methods=["GET", "HEAD"],
+        allow_methods=["GET", "HEAD", "POST"],
         allow_headers=["*"],
         expose_headers=["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"],
     )

@@ -59,6 +59,16 @@ def _operation(catalog: Catalog, nsid: str) -> Json:
     }
 
 
+def parameters_schema(catalog: Catalog, nsid: str) -> Json:
+    """The parameters of a query as the JSON Schema of one object."""
+    parameters = catalog.query(nsid).parameters
+    return {
+        "type": "object",
+        "properties": {name: _schema(d) for name, d in parameters.properties.items()},
+        "required": list(parameters.required),
+    }
+
+
 def _plain(name: str, summary: str) -> Json:
     body = {
         "type": "object",

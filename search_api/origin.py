@@ -7,12 +7,15 @@ the form of a host and port.
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
 from search_api.config import SearchConfig
 
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def origin(config: SearchConfig, request: Request) -> str:
@@ -23,3 +26,8 @@ def origin(config: SearchConfig, request: Request) -> str:
     if _HOST.fullmatch(host) is None:
         host = f"{config.host}:{config.port}"
     return f"{request.url.scheme}://{host}"
+
+
+def is_dev(config: SearchConfig, request: Request) -> bool:
+    """Whether who reaches this service has to allow http and loopback."""
+    return config.dev or urlsplit(origin(config, request)).hostname in _LOOPBACK

@@ -7,17 +7,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from atdata.protocol.errors import XrpcError
+from atdata.protocol.views import DatasetDetail
 from search_api.config import SearchConfig
-from search_api.feeds import results, syndication
+from search_api.database import Database
+from search_api.feeds import croissant, mcp, results, sitemap, syndication
 from search_api.feeds.asking import Pairs, Queries, asked_pairs, guarded
 from search_api.methods import SEARCH_DATASETS
-from search_api.origin import origin
+from search_api.origin import is_dev, origin
+from search_api.snippet import load_snippet
 from search_api.web.text import page_url
-from search_api.xrpc import json_response
+from search_api.xrpc import error_response, json_response
 
 AT_A_TIME = 2  # files that are being made for all clients
 
@@ -77,6 +81,87 @@ def add_feeds(app: FastAPI, queries: Queries, config: SearchConfig) -> None:
     answers |= {f"/search.{kind}": file_of(kind) for kind in results.FORMATS}
     for path, answer in answers.items():
         app.add_api_route(path, guarded(answer), methods=["GET", "HEAD"])
+
+
+def add_site(app: FastAPI, database: Database, queries: Queries, config: SearchConfig) -> None:
+    """Croissant, and what crawlers and browsers look for."""
+
+    def croissant_of(request: Request) -> Response:
+        detail = queries.dataset(asked_pairs(request))
+        response = json_response(croissant.document(detail, origin(config, request)))
+        response.headers["Content-Type"] = croissant.MEDIA_TYPE
+        return response
+
+    def site_index(request: Request) -> Response:
+        with database.session() as session:
+            text = sitemap.index(sitemap.parts(sitemap.count(session)), origin(config, request))
+        return Response(text, media_type=sitemap.SITEMAP)
+
+    def site_part(request: Request) -> Response:
+        number, place = (_number(request.path_params[name]) for name in ("number", "place"))
+        if not sitemap.is_part(number, place):
+            raise XrpcError(404, "NotFound", "there is no such part of the sitemap")
+        with database.session() as session:
+            text = sitemap.part(session, number, place, origin(config, request))
+        return Response(text, media_type=sitemap.SITEMAP)
+
+    def robots(request: Request) -> Response:
+        return Response(sitemap.robots(origin(config, request)), media_type="text/plain")
+
+    def opensearch(request: Request) -> Response:
+        text = sitemap.opensearch(origin(config, request))
+        return Response(text, media_type=sitemap.OPENSEARCH)
+
+    for path, answer in (
+        ("/croissant", croissant_of),
+        ("/sitemap.xml", site_index),
+        ("/sitemap/{number}/{place}.xml", site_part),
+        ("/robots.txt", robots),
+        ("/opensearch.xml", opensearch),
+    ):
+        app.add_api_route(path, guarded(answer), methods=["GET", "HEAD"])
+
+
+def add_mcp(app: FastAPI, queries: Queries, config: SearchConfig, version: str) -> None:
+    """The endpoint for models. Any origin may ask: all that it tells is public."""
+    server = mcp.Server(queries, version)
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            mcp.check_version(request.headers.get("mcp-protocol-version"))
+            body = await limited_body(request, mcp.MAX_BODY)
+        except XrpcError as error:
+            return error_response(error)
+
+        def snippet(detail: DatasetDetail) -> str:
+            here, dev = origin(config, request), is_dev(config, request)
+            return load_snippet(detail.dataset.uri, here, dev)
+
+        answer = await run_in_threadpool(server.answer, body, snippet)
+        return Response(status_code=202) if answer is None else json_response(answer)
+
+    def no_stream() -> Response:
+        message = "there is no stream of events here: send messages with POST"
+        response = error_response(XrpcError(405, "MethodNotAllowed", message))
+        response.headers["Allow"] = "POST"
+        return response
+
+    app.add_api_route("/mcp", endpoint, methods=["POST"])
+    app.add_api_route("/mcp", no_stream, methods=["GET", "HEAD", "DELETE"])
+
+
+async def limited_body(request: Request, limit: int) -> bytes:
+    """The whole body. Raises ``XrpcError`` 413 as soon as it is too long."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > limit:
+            raise XrpcError(413, "PayloadTooLarge", f"at most {limit} bytes")
+    return bytes(body)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 6 else -1
 
 
 def newest(queries: Queries, pairs: Pairs) -> Pairs:

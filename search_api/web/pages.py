@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import structlog
 from fastapi import FastAPI, Request
@@ -21,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from atdata.protocol.errors import AtdataError, XrpcError
 from atdata.protocol.lexicon import Catalog
 from atdata.protocol.views import DatasetDetail, LensView
+from search_api.conditions import Question
 from search_api.config import SearchConfig
 from search_api.methods import (
     FIND_LENSES,
@@ -31,8 +31,9 @@ from search_api.methods import (
     question,
     required_uri,
 )
-from search_api.origin import origin
-from search_api.search import Question, Search
+from search_api.origin import is_dev, origin
+from search_api.search import Search
+from search_api.snippet import load_snippet
 from search_api.web import text
 from search_api.xrpc import MAX_QUERY_STRING, Params, as_xrpc, invalid, parse_params
 
@@ -47,7 +48,6 @@ HEADERS = {
 }
 FACET_SIZE = 20
 RELATED_LENSES = 12
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 log = structlog.get_logger(__name__)
 
@@ -120,7 +120,9 @@ class Pages:
             detail=detail,
             lenses=lenses,
             names=self._search.schema_names(_ends(lenses)),
-            snippet=_snippet(detail, origin(self._config, request), self._is_dev(request)),
+            snippet=load_snippet(
+                detail.dataset.uri, origin(self._config, request), is_dev(self._config, request)
+            ),
             record=json.dumps(detail.record, indent=2, ensure_ascii=False),
             record_url=_record_url(detail),
         )
@@ -170,9 +172,6 @@ class Pages:
             raise invalid("the query string is too long")
         pairs = request.query_params.multi_items()
         return parse_params(self._catalog, nsid, [(name, value) for name, value in pairs if value])
-
-    def _is_dev(self, request: Request) -> bool:
-        return self._config.dev or urlsplit(origin(self._config, request)).hostname in _LOOPBACK
 
     def _render(
         self, request: Request, template: str, http_status: int = 200, **values: object
@@ -243,20 +242,6 @@ def _chosen(asked: Question, tag: str) -> bool:
 
 def _without(asked: Question, tag: str) -> tuple[str, ...]:
     return tuple(other for other in asked.tags if other.lower() != tag.lower())
-
-
-def _snippet(detail: DatasetDetail, origin: str, dev: bool) -> str:
-    settings = f"api={json.dumps(origin)}" + (", dev=True" if dev else "")
-    return "\n".join(
-        (
-            "import atdata",
-            "",
-            f"atdata.configure({settings})",
-            f"dataset = atdata.load_dataset({json.dumps(detail.dataset.uri)})",
-            "for sample in dataset:",
-            "    print(sample)",
-        )
-    )
 
 
 def _record_url(detail: DatasetDetail) -> str | None:
