@@ -20,7 +20,6 @@ from starlette.staticfiles import StaticFiles
 from atdata.protocol.errors import AtdataError, XrpcError
 from atdata.protocol.lexicon import Catalog
 from atdata.protocol.views import DatasetDetail, LensView
-from search_api.conditions import Question
 from search_api.config import SearchConfig
 from search_api.methods import (
     FIND_LENSES,
@@ -32,7 +31,7 @@ from search_api.methods import (
     required_uri,
 )
 from search_api.origin import is_dev, origin
-from search_api.search import Search
+from search_api.search import Question, Search
 from search_api.snippet import load_snippet
 from search_api.web import text
 from search_api.xrpc import MAX_QUERY_STRING, Params, as_xrpc, invalid, parse_params
