@@ -29,6 +29,7 @@ from search_api.feeds.asking import Queries
 from search_api.feeds.routes import add_feeds, add_mcp, add_site
 from search_api.feeds.subscriptions import Subscriptions, add_subscription
 from search_api.follow import Follower
+from search_api.http_cache import HttpCache
 from search_api.limits import RateLimit
 from search_api.methods import methods
 from search_api.origin import origin
@@ -98,13 +99,17 @@ def create_app(
     add_mcp(app, queries, config, VERSION)
     pages = add_pages(app, catalog, search, config)
     _add_error_handlers(app, pages)
+    app.add_middleware(HttpCache)
     app.add_middleware(RateLimit, config=config)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
         allow_methods=["GET", "HEAD", "POST"],
         allow_headers=["*"],
-        expose_headers=["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"],
+        expose_headers=[
+            *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
+            *("Retry-After", "ETag"),
+        ],
     )
     return app
 
@@ -203,9 +208,9 @@ def _add_service_routes(
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     app.add_api_route("/_health", health, methods=["GET", "HEAD"])
-    app.add_api_route("/.well-known/did.json", did_document, methods=["GET"])
-    app.add_api_route("/metrics", show_metrics, methods=["GET"])
-    app.add_api_route("/openapi.json", lambda: json_response(description), methods=["GET"])
+    app.add_api_route("/.well-known/did.json", did_document, methods=["GET", "HEAD"])
+    app.add_api_route("/metrics", show_metrics, methods=["GET", "HEAD"])
+    app.add_api_route("/openapi.json", lambda: json_response(description), methods=["GET", "HEAD"])
 
     def other_method(nsid: str) -> Response:
         try:
