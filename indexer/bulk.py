@@ -22,6 +22,7 @@ from websockets.uri import parse_uri
 from indexer.screen import Everything, Sink
 
 BUFFER = 1 << 19  # bytes: what one read can bring
+RUN_SECONDS = 0.05  # what does not matter is handed on this late at most
 _MAX_HEAD = 65_536  # bytes of a handshake's answer
 _CLOSE_SECONDS = 1.0
 
@@ -43,7 +44,8 @@ class BulkConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._lost = asyncio.get_running_loop().create_future()
-        self._paused = False
+        self._paused = self._asked = self._fresh = False
+        self._alarm: asyncio.TimerHandle | None = None
         self._parts: bytearray | None = None  # of a message in fragments
         self._life = 0
         self._pinging: asyncio.Task[None] | None = None
@@ -78,13 +80,15 @@ class BulkConnection(asyncio.BufferedProtocol):
 
         Raises ``ConnectionClosed`` once there are none and none will come.
         """
-        while not self._split(self._sink):
+        self._asked = True
+        while not (self._split(self._sink) or self._fresh):
             if self._lost.done():
                 raise self._closed()
             if self._paused and self._transport is not None:
                 self._paused = False
                 self._transport.resume_reading()
             await self._more()
+        self._fresh = False
 
     async def close(self) -> None:
         """Say goodbye, and wait for the other side, but not for long."""
@@ -132,10 +136,15 @@ class BulkConnection(asyncio.BufferedProtocol):
         self._life += 1
         if self._core.state is State.CLOSING:
             self._split(Everything(""))  # for their goodbye; what is before it comes again
-        elif self._waiter is None and self._transport is not None and not self._paused:
-            self._paused = True  # nobody takes: enough is here
-            self._transport.pause_reading()
-        self._wake()
+            self._wake()
+        elif self._core.state is not State.OPEN:
+            self._wake()
+        elif not self._asked or (self._waiter is None and self._sink.urgent):
+            self._pause()  # nobody takes: enough is here
+        elif self._split(self._sink):
+            self._clear()
+            self._fresh = True
+            self._wake_soon()
 
     def eof_received(self) -> bool:
         return False
@@ -250,17 +259,37 @@ class BulkConnection(asyncio.BufferedProtocol):
         self._buffer[:have] = waiting
         self._start, self._end = 0, have
 
-    async def _more(self) -> None:
-        """Until something was read, or the connection is lost."""
-        if self._start:  # at most one message, cut short
+    def _clear(self) -> None:
+        """What is left goes to the front: at most one message, cut short."""
+        if self._start:
             have = self._end - self._start
             self._buffer[:have] = self._buffer[self._start : self._end]
             self._start, self._end = 0, have
+
+    async def _more(self) -> None:
+        """Until something was read, or the connection is lost."""
+        self._clear()
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
         finally:
             self._waiter = None
+
+    def _pause(self) -> None:
+        if self._transport is not None and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _wake_soon(self) -> None:
+        """At once for what matters; runs of what does not are in no hurry."""
+        if self._sink.urgent:
+            self._wake()
+        elif self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_later(RUN_SECONDS, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

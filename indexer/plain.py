@@ -20,6 +20,7 @@ from websockets.protocol import Event, State
 
 from indexer.screen import Everything, Sink
 
+RUN_SECONDS = 0.05  # what does not matter is handed on this late at most
 _CLOSE_SECONDS = 1.0
 
 _BINARY = Opcode.BINARY
@@ -82,6 +83,7 @@ class _Connection(ClientConnection):
         self._fresh = self._held = self._gone = False
         self._life = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
         self._parts: bytearray | None = None  # of a message in fragments
 
     async def some(self) -> None:
@@ -107,6 +109,10 @@ class _Connection(ClientConnection):
             self._held = False
             self.transport.resume_reading()
 
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake()
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -114,13 +120,13 @@ class _Connection(ClientConnection):
     # --- what the library calls -----------------------------------------------------------------
 
     def process_event(self, event: Event) -> None:
-        if not isinstance(event, Frame) or event.opcode not in _DATA:
-            super().process_event(event)
-        elif event.opcode is _BINARY and event.fin:
+        if isinstance(event, Frame) and event.opcode is _BINARY and event.fin:
             self._fresh = True
             self._sink.take(event.data, 0, len(event.data))
-        else:
+        elif isinstance(event, Frame) and event.opcode in _DATA:
             self._collect(event)
+        else:
+            super().process_event(event)
 
     def _collect(self, event: Frame) -> None:
         parts = bytearray() if self._parts is None else self._parts
@@ -133,7 +139,10 @@ class _Connection(ClientConnection):
     def data_received(self, data: bytes) -> None:
         self._life += 1
         super().data_received(data)
-        if self._fresh:
+        if self._fresh and not self._sink.urgent:
+            if self._alarm is None:  # runs of what does not matter are in no hurry
+                self._alarm = self.loop.call_later(RUN_SECONDS, self._ring)
+        elif self._fresh:
             if self._waiter is None and not self._held and not self.transport.is_closing():
                 self._held = True  # nobody takes: enough is here
                 self.transport.pause_reading()

@@ -43,6 +43,10 @@ class Sink(Protocol):
     def items(self, at: int) -> list[Item]:
         """What was taken since the last call. ``at`` is in microseconds since 1970."""
 
+    @property
+    def urgent(self) -> bool:
+        """Whether there is more to take from here than what passed by."""
+
 
 _MESSAGE = 1
 _REPO_TYPES = frozenset({"#commit", "#sync", "#identity", "#account"})
@@ -130,6 +134,10 @@ class Everything:
 
     def take(self, buffer: Buffer, start: int, end: int) -> None:
         self._taken.append(bytes(buffer[start:end]))
+
+    @property
+    def urgent(self) -> bool:
+        return bool(self._taken)
 
     def items(self, at: int) -> list[Item]:
         taken, self._taken = self._taken, []
@@ -232,6 +240,10 @@ class Screen:
             run.regressed += 1
             run.high = max(run.high, last)
         self._last = run.latest = seq
+
+    @property
+    def urgent(self) -> bool:
+        return bool(self._taken)
 
     def items(self, at: int) -> list[Item]:
         self._end_run()

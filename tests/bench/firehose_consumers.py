@@ -158,7 +158,7 @@ def indexer(
             dev=True,
             receiver=receiver,
         )
-        connection = open_database(db, threads=1)  # there is but one core
+        connection = open_database(db, memory_limit="64MB", threads=1)  # there is but one core
         http, watch = HttpClient(Policy(dev=True)), Watch()
         resolver = Resolver(http, plc=config.plc)
         subject = Indexer(
