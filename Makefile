@@ -10,6 +10,8 @@ RELAY ?=
 FUZZ_SECONDS ?= 600
 SOAK_KILLS   ?= 1000
 SOAK_FRAMES  ?= 1000000
+SOAK_SECONDS ?= 600
+BENCHES      ?= library firehose flood latency
 
 .PHONY: help run test lint unit faults fuzz soak bench devnet demo lock clean
 
@@ -55,12 +57,12 @@ fuzz: $(VENV)/.dev ## Coverage-guided fuzzing of a frame's path, for FUZZ_SECOND
 
 soak: $(VENV)/.dev ## SOAK_KILLS kills at random points, and SOAK_FRAMES malformed frames
 	$(BIN)/python -m tests.soak --kills $(SOAK_KILLS) --frames $(SOAK_FRAMES)
+	$(BIN)/python -m tests.scenarios.two_pdses --seconds $(SOAK_SECONDS)
 
 bench: $(VENV)/.dev ## What reading shards and following a firehose cost, as ratios of one run
-	$(BIN)/python -m tests.bench.library
-	$(BIN)/python -m tests.bench.firehose
-	$(BIN)/python -m tests.bench.latency
-	$(BIN)/python -m tests.bench.flood
+	@failed=; for part in $(BENCHES); do \
+	  echo "== $$part"; $(BIN)/python -m tests.bench.$$part || failed="$$failed $$part"; \
+	done; [ -z "$$failed" ] || { echo "goals missed in:$$failed"; exit 1; }
 	$(BIN)/python -m tests.bench.lens_paths
 
 devnet: $(VENV)/.run ## A real PLC and two real PDSes on loopback, until ^C
