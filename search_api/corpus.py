@@ -9,31 +9,55 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from atdata.protocol.views import DatasetView
 from search_api.database import Row, Session
+from search_api.views import DATASET, IDENTITY, dataset_view
 
 MAX_FIELDS = 1_000  # field names of one schema that are searched
+MAX_CHANGED = 5_000
+MAX_URL = 1_000  # characters
+NO_HANDLE = "handle.invalid"
 _LAST_MS = 2**42 - 1  # the year 2109
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetText:
-    """One visible dataset. ``tags`` and ``licenses`` are folded, ``license_label`` is the SPDX
-    expression or else what was written. ``order`` sorts newer above older: milliseconds, then bits
-    of ``doc`` so that it is nearly unique."""
+    """One visible dataset, and ``view`` as it is shown. ``tags`` and ``licenses`` are folded,
+    ``license_label`` is the SPDX expression or else what was written. ``order`` sorts newer above
+    older: milliseconds, then bits of ``doc`` so that it is nearly unique; ``updated`` is when this
+    version was indexed, in microseconds. ``kinds`` are kinds and dtypes of the schema's fields,
+    ``formats`` says how and as what the shards are kept (``blobs``, ``tar``)."""
 
     doc: int
     repo: int
     schema: int
     order: int
-    name: str
-    storage: str
-    description: str | None = None
+    updated: int
+    namespace: str
+    view: DatasetView
     tags: tuple[str, ...] = ()
     licenses: tuple[str, ...] = ()
     license_label: str | None = None
     handle: str | None = None
-    schema_name: str | None = None
     fields: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.view.name
+
+    @property
+    def description(self) -> str | None:
+        return self.view.description
+
+    @property
+    def storage(self) -> str:
+        return self.view.storage_kind
+
+    @property
+    def schema_name(self) -> str | None:
+        return self.view.schema_name
 
 
 def fold(session: Session, text: str) -> str:
@@ -65,6 +89,14 @@ def changes_after(session: Session, seq: int, limit: int) -> list[tuple[int, int
     return [(int(seq), int(doc)) for seq, doc in rows]
 
 
+def changed_after(session: Session, seq: int) -> set[int] | None:
+    """What changed since ``seq``; None if that is more than is worth a look."""
+    rows = session.rows(
+        "SELECT doc FROM changes WHERE seq > ? ORDER BY seq LIMIT ?", [seq, MAX_CHANGED + 1]
+    )
+    return {int(row[0]) for row in rows} if len(rows) <= MAX_CHANGED else None
+
+
 def affected(session: Session, docs: Sequence[int]) -> list[int]:
     """The keys of everything whose text depends on the records ``docs``: themselves, and the
     datasets of a schema."""
@@ -81,11 +113,12 @@ def dataset_keys(session: Session, after: int, limit: int) -> list[int]:
     return [int(row[0]) for row in rows]
 
 
-_TEXTS = """
-SELECT d.doc, r.repo, d.schema_doc, epoch_ms(r.sort_at), d.name, d.storage_kind, d.description,
-       coalesce(d.license_spdx, nullif(trim(d.license), '')),
+_TEXTS = f"""
+SELECT r.repo, r.namespace, s.name, s.version,
        lower(d.license_spdx), lower(nullif(trim(d.license), '')),
-       CASE WHEN p.handle_verified THEN p.handle END, s.name
+       left(coalesce(r.record->>'$.storage.urls[0]', r.record->>'$.storage.shards[0].url',
+                     r.record->>'$.storage.shards[0].key'), {MAX_URL}),
+       {IDENTITY}, {DATASET}
 FROM datasets d
 JOIN records r ON r.doc = d.doc
 JOIN repos p ON p.repo = r.repo AND p.active
@@ -93,55 +126,76 @@ LEFT JOIN (
     schemas s JOIN records sr ON sr.doc = s.doc JOIN repos sp ON sp.repo = sr.repo AND sp.active
 ) ON s.doc = d.schema_doc
 WHERE d.doc = ANY($1)
-"""
+"""  # noqa: S608
+_VIEWED = 7  # the column where the view begins
 
 
 def texts(session: Session, docs: Sequence[int]) -> list[DatasetText]:
     """The texts of those of ``docs`` that are datasets and visible."""
     rows = session.rows(_TEXTS, [list(docs)])
-    tags = _lists(
+    tags = _grouped(
         session,
-        "SELECT doc, lower(trim(tag)) FROM dataset_tags WHERE doc = ANY($1) AND trim(tag) <> '' "
+        "SELECT doc, tag, lower(trim(tag)) FROM dataset_tags WHERE doc = ANY($1) "
         "ORDER BY doc, position",
         list(docs),
     )
-    fields = _lists(
+    fields = _grouped(
         session,
-        "SELECT doc, name FROM schema_fields WHERE doc = ANY($1) AND position < $2 "
+        "SELECT doc, name, kind, dtype FROM schema_fields WHERE doc = ANY($1) AND position < $2 "
         "ORDER BY doc, position",
-        sorted({row[2] for row in rows if row[11] is not None}),
+        sorted({row[-1] for row in rows if row[2] is not None}),
         MAX_FIELDS,
     )
-    return [_text(row, tags[row[0]], fields[row[2]]) for row in rows]
+    return [_text(row, tags[row[_VIEWED]], fields[row[-1]]) for row in rows]
 
 
-def _text(row: Row, tags: tuple[str, ...], fields: tuple[str, ...]) -> DatasetText:
-    doc, repo, schema, ms, name, storage, description, label, spdx, written, handle, type_ = row
+def _text(row: Row, tags: Sequence[Row], fields: Sequence[Row]) -> DatasetText:
+    repo, namespace, schema_name, version, spdx, written, url = row[:_VIEWED]
+    doc, sort_us, _, _, _, indexed_us, *_, schema_doc = row[_VIEWED:]
+    schema = None if schema_name is None else (schema_name, version)
+    view = dataset_view(row[_VIEWED:], [tag for tag, _ in tags], schema)
+    label = view.license_spdx or (view.license or "").strip(" ") or None
     return DatasetText(
         doc=doc,
         repo=repo,
-        schema=schema,
-        order=_order(ms, doc),
-        name=name,
-        storage=storage,
-        description=description,
-        tags=tags,
+        schema=schema_doc,
+        order=_order(sort_us // 1_000, doc),
+        updated=indexed_us,
+        namespace=namespace,
+        view=view,
+        tags=tuple(folded for _, folded in tags if folded),
         licenses=tuple(form for form in (spdx, written) if form),
         license_label=label,
-        handle=handle,
-        schema_name=type_,
-        fields=fields,
+        handle=None if view.handle == NO_HANDLE else view.handle,
+        fields=tuple(name for name, _, _ in fields),
+        kinds=tuple(kind.lower() for field in fields for kind in field[1:] if kind),
+        formats=_formats(view.storage_kind, url),
     )
 
 
-def _lists(
+def _formats(storage: str, url: str | None) -> tuple[str, ...]:
+    """``blobs`` are tars; of URLs, the first one's extension is everything behind the first dot of
+    its base name."""
+    if url is None:
+        return (storage, "tar") if storage == "blobs" else (storage,)
+    base = url.partition("?")[0].rpartition("/")[2].lower()
+    endings = base.split(".")[1:]
+    return (storage, *([".".join(endings), endings[-1]] if endings else []))
+
+
+def _grouped(
     session: Session, sql: str, docs: list[int], *more: object
-) -> defaultdict[int, tuple[str, ...]]:
-    grouped: defaultdict[int, tuple[str, ...]] = defaultdict(tuple)
-    for doc, text in session.rows(sql, [docs, *more]):
-        grouped[doc] += (text,)
+) -> defaultdict[int, list[Row]]:
+    grouped: defaultdict[int, list[Row]] = defaultdict(list)
+    for doc, *values in session.rows(sql, [docs, *more]):
+        grouped[doc].append(tuple(values))
     return grouped
 
 
 def _order(ms: int, doc: int) -> int:
-    return min(max(ms, 0), _LAST_MS) << 21 | doc & (2**21 - 1)
+    return milliseconds_order(ms) | doc & (2**21 - 1)
+
+
+def milliseconds_order(ms: int) -> int:
+    """The lowest ``order`` of that millisecond since 1970."""
+    return min(max(ms, 0), _LAST_MS) << 21

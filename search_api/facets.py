@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from atdata.protocol.views import FacetsView, FacetValue
-from search_api import queries
+from search_api import corpus, queries
 from search_api.database import Session
-from search_api.text_index import TextIndex
 from search_api.text_query import DatasetQuery
+from search_api.text_reader import Counts, Reader
 
 FACET_SIZE = 50  # values of each
 FIELDS = {
@@ -23,33 +23,47 @@ FIELDS = {
     "authors": "repo",
 }
 
-Counts = Sequence[tuple[str | int, int]]
-
 
 def count(
-    session: Session,
-    text_index: TextIndex,
-    query: DatasetQuery | None,
+    reader: Reader,
+    session: Session | None,
+    query: DatasetQuery,
     names: Sequence[str],
     size: int = FACET_SIZE,
 ) -> FacetsView:
-    """The ``size`` most frequent values of each facet in ``names`` over all hits of ``query``; no
-    values where ``query`` is None."""
-    if query is None:
-        return FacetsView(**dict.fromkeys(names, ()))
-    found = text_index.counts(query, [FIELDS[name] for name in names], size)
-    return FacetsView(**{name: _values(session, name, found[FIELDS[name]]) for name in names})
+    """The ``size`` most frequent values of each facet in ``names`` over all hits of ``query``.
+
+    Labels come from ``session``, or without one from the index, where that is level with it.
+    """
+    found = reader.counts(query, {name: FIELDS[name] for name in names}, size)
+    return FacetsView(**{name: _values(reader, session, name, found[name]) for name in names})
 
 
-def _values(session: Session, name: str, counts: Counts) -> tuple[FacetValue, ...]:
-    match name:
-        case "schemas":
-            values = _schemas(session, counts)
-        case "authors":
-            values = _authors(session, counts)
-        case _:
-            values = [FacetValue(str(value), hits) for value, hits in counts]
+def _values(
+    reader: Reader, session: Session | None, name: str, counts: Counts
+) -> tuple[FacetValue, ...]:
+    if name not in {"schemas", "authors"}:
+        values = [FacetValue(str(value), hits) for value, hits in counts]
+    elif session is None:
+        values = _from_examples(reader, name, counts)
+    else:
+        values = (_schemas if name == "schemas" else _authors)(session, counts)
     return tuple(sorted(values, key=lambda found: (-found.count, found.value)))
+
+
+def _from_examples(reader: Reader, name: str, counts: Counts) -> list[FacetValue]:
+    found: list[FacetValue] = []
+    for key, hits in counts:
+        if (example := reader.example(FIELDS[name], int(key))) is None:
+            continue
+        view = example.view
+        if name == "authors":
+            handle = None if view.handle == corpus.NO_HANDLE else view.handle
+            found.append(FacetValue(view.did, hits, handle))
+        else:
+            label = f"{view.schema_name} {view.schema_version}" if view.schema_name else None
+            found.append(FacetValue(view.schema_uri, hits, label))
+    return found
 
 
 def _schemas(session: Session, counts: Counts) -> list[FacetValue]:

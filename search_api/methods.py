@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from atdata.protocol.errors import NotFound
 from atdata.protocol.namespaces import FOUNDATION
-from atdata.protocol.syntax import AtUri
-from search_api.search import Question, Search
+from atdata.protocol.syntax import AtUri, parse_at_identifier
+from search_api.conditions import Question
+from search_api.search import Search
 from search_api.xrpc import Method, Params
 
 SEARCH_DATASETS = f"{FOUNDATION}.searchDatasets"
@@ -20,10 +21,18 @@ def question(params: Params) -> Question:
     return Question(
         q=params.text("q") or "",
         tags=params.texts("tags"),
-        license=params.text("license"),
-        schema=params.uri("schema"),
-        author=params.account("author"),
-        storage=params.text("storage"),
+        tags_any=params.texts("tagsAny"),
+        license=params.texts("license"),
+        schema=tuple(AtUri.parse(uri) for uri in params.texts("schema")),
+        fields=params.texts("fields"),
+        author=tuple(parse_at_identifier(account) for account in params.texts("author")),
+        storage=params.texts("storage"),
+        namespace=params.texts("namespace"),
+        samples=(params.optional_integer("minSamples"), params.optional_integer("maxSamples")),
+        bytes=(params.optional_integer("minBytes"), params.optional_integer("maxBytes")),
+        created=(params.moment("createdAfter"), params.moment("createdBefore")),
+        sort=params.text("sort") or "relevance",
+        fuzzy=params.text("fuzzy") != "off",
     )
 
 

@@ -77,6 +77,22 @@ def accounts(session: Session, repos: Sequence[int]) -> dict[int, tuple[str, str
     return {repo: (did, handle) for repo, did, handle in rows}
 
 
+def account_states(
+    session: Session, repos: Iterable[int]
+) -> dict[str, tuple[str | None, str | None, str]]:
+    """DID → handle as shown, PDS and sync state of those of ``repos`` that are active."""
+    keys = sorted(set(repos))
+    if not keys:
+        return {}
+    rows = session.rows(
+        "SELECT did, CASE WHEN handle_verified THEN handle "  # noqa: S608
+        "WHEN handle IS NOT NULL THEN 'handle.invalid' END, pds, sync_state FROM repos "
+        f"WHERE active AND repo IN ({marks(keys)})",
+        keys,
+    )
+    return {did: (handle, pds, state) for did, handle, pds, state in rows}
+
+
 # --- datasets ---------------------------------------------------------------------------------
 
 

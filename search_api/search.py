@@ -1,13 +1,12 @@
 """What programs and the pages ask: text index and database put together, with paging.
 
-Rule: the text index only proposes; whatever is shown is read from the database in one session,
-where records of inactive accounts do not exist.
+Rule: whatever is shown is read from the database in one session, where records of inactive accounts
+do not exist; only hits of ``find_datasets`` come from the text index, where that is level with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from atdata.protocol.keys import key_of
@@ -24,25 +23,14 @@ from atdata.protocol.views import (
     SchemaPage,
     TagPage,
 )
-from search_api import corpus, facets, index_status, lens_graph, paging, queries, text_query
-from search_api.database import Database, Session
+from search_api import corpus, facets, index_status, lens_graph, paging, queries
+from search_api.conditions import Question
+from search_api.database import Database
+from search_api.find_datasets import DatasetFinder
 from search_api.queries import Position
 from search_api.text_index import TextIndex
-from search_api.text_query import DatasetQuery, Rank
 
 View = TypeVar("View")
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What datasets to find; every given condition must hold."""
-
-    q: str = ""
-    tags: tuple[str, ...] = ()
-    license: str | None = None
-    schema: AtUri | None = None
-    author: Did | Handle | None = None
-    storage: str | None = None
 
 
 class Search:
@@ -51,6 +39,7 @@ class Search:
     def __init__(self, database: Database, text_index: TextIndex) -> None:
         self._database = database
         self._text = text_index
+        self._finder = DatasetFinder(database, text_index)
 
     def datasets(
         self,
@@ -61,22 +50,7 @@ class Search:
         facet_size: int = facets.FACET_SIZE,
     ) -> DatasetPage:
         """One page, best first; with the facets named in ``counted``. Raises ``InvalidCursor``."""
-        asked = paging.fingerprint("datasets", text_query.VERSION, question)
-        after = None
-        if cursor is not None:
-            after = Rank(*(int(key) for key in paging.decode(cursor, asked, (int, int, int))))
-        with self._database.session() as session:
-            query = _query(session, question)
-            counts = (
-                facets.count(session, self._text, query, counted, facet_size) if counted else None
-            )
-            if query is None:
-                return DatasetPage((), 0, facets=counts)
-            hits = self._text.search(query, limit + 1, after)
-            page, last = paging.cut(hits.ranks, limit)
-            found = queries.datasets(session, [rank.doc for rank in page])
-        following = paging.encode(asked, (last.tier, last.order, last.doc)) if last else None
-        return DatasetPage(found, hits.total, following, counts)
+        return self._finder.datasets(question, limit, cursor, counted, facet_size)
 
     def dataset(self, uri: AtUri) -> DatasetDetail:
         """Raises ``NotFound``."""
@@ -115,8 +89,6 @@ class Search:
         with self._database.session() as session:
             start = queries.key_of_uri(session, source) if source else None
             end = queries.key_of_uri(session, target) if target else None
-            if (source and start is None) or (target and end is None):
-                return LensPage(())
             found = lens_graph.edges(session, start, end, limit + 1, after)
         return LensPage(*_page(found, limit, asked))
 
@@ -156,25 +128,6 @@ class Search:
         """Sources, counts, drops."""
         with self._database.session() as session:
             return index_status.status(session, self._text.seq)
-
-
-def _query(session: Session, question: Question) -> DatasetQuery | None:
-    """The question in keys; None if it names an account that the index does not know."""
-    author, schema = None, None
-    if question.author is not None:
-        author = queries.repo_of(session, question.author)
-    if question.schema is not None:
-        schema = queries.key_of_uri(session, question.schema)
-    if (question.author and author is None) or (question.schema and schema is None):
-        return None
-    return DatasetQuery(
-        q=question.q,
-        tags=tuple(corpus.fold(session, tag) for tag in question.tags),
-        license=None if question.license is None else corpus.fold(session, question.license),
-        schema=schema,
-        repo=author,
-        storage=question.storage,
-    )
 
 
 def _position(cursor: str | None, asked: str) -> Position | None:

@@ -1,4 +1,4 @@
-"""Full-text search over datasets: a tantivy index beside the database, derived from it.
+"""The tantivy index of all datasets beside the database, derived from it and kept up to date.
 
 Rule: it is never the truth. It holds the last change that it has seen in the same commit as the
 documents; whatever it cannot vouch for (missing, corrupt, of another version, ahead of the database
@@ -15,41 +15,21 @@ from pathlib import Path
 
 import structlog
 import tantivy
-from tantivy import Query, Searcher
+from tantivy import Query
 
 from atdata.protocol.errors import StoreError
 from search_api import corpus
 from search_api.database import Database, Session
-from search_api.text_query import (
-    VERSION,
-    DatasetQuery,
-    Rank,
-    below,
-    both,
-    build_schema,
-    document,
-    equal,
-    filters,
-    marker,
-    tiers,
-)
+from search_api.text_document import VERSION, build_schema, document, marker
+from search_api.text_query import DatasetQuery, Rank
+from search_api.text_reader import Hits, Reader
 
 BATCH = 5_000  # changes or documents at a time
 CATCH_UP_SECONDS = 60.0
 REBUILD_SECONDS = 3_600.0
 WRITER_BYTES = 64_000_000
-MAX_VALUES = 65_000  # of one facet in one segment; the library counts no more
-MAX_TIES = 10_000  # hits of one millisecond whose keys end in the same 21 bits
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """One page of hits in rank order, and the exact number of all."""
-
-    ranks: tuple[Rank, ...]
-    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +55,7 @@ class TextIndex:
         self._database = database
         self._schema = build_schema()
         self._catching_up = threading.Lock()
+        self._reading = threading.Lock()  # searcher and marker are replaced together
         try:
             self._open()
         except (ValueError, OSError) as error:
@@ -140,8 +121,9 @@ class TextIndex:
         self._writer.add_document(marker(seq, doc))
         self._writer.commit()
         self._index.reload()
-        self._searcher = self._index.searcher()
-        self._held = _Held(seq, doc)
+        with self._reading:
+            self._searcher = self._index.searcher()
+            self._held = _Held(seq, doc)
 
     # --- opening ----------------------------------------------------------------------------
 
@@ -174,62 +156,11 @@ class TextIndex:
 
     # --- searching --------------------------------------------------------------------------
 
+    def reader(self) -> Reader:
+        """What the index holds now; all questions of one request belong to one reader."""
+        with self._reading:
+            return Reader(self._schema, self._searcher, self._held.seq)
+
     def search(self, query: DatasetQuery, limit: int, after: Rank | None = None) -> Hits:
         """The ``limit`` best hits below ``after``, and how many hits there are in all."""
-        searcher = self._searcher
-        wanted = filters(self._schema, query)
-        levels = tiers(self._schema, query.q)
-        ranks: list[Rank] = []
-        for tier, level in enumerate(levels):
-            if len(ranks) == limit:
-                break
-            if after is None or tier >= after.tier:
-                conditions = [*wanted, level]
-                if after is not None and tier == after.tier:
-                    conditions.append(below(self._schema, after))
-                inside = both(conditions, without=levels[:tier])
-                ranks += self._page(searcher, tier, inside, limit - len(ranks))
-        everything = both([*wanted, levels[-1]])
-        return Hits(tuple(ranks), _count(searcher, everything))
-
-    def counts(
-        self, query: DatasetQuery, fields: Sequence[str], size: int
-    ) -> dict[str, list[tuple[str | int, int]]]:
-        """The ``size`` most frequent values of each of ``fields`` over all hits, with how many
-        hits have them. Exact up to ``MAX_VALUES`` values in one segment of the index."""
-        everything = both([*filters(self._schema, query), tiers(self._schema, query.q)[-1]])
-        # Segments are counted one by one and then added up: what a segment left out as rare would
-        # be missing from the sum, so none leaves anything out.
-        terms = {
-            field: {"terms": {"field": field, "size": size, "segment_size": MAX_VALUES}}
-            for field in fields
-        }
-        found = self._searcher.aggregate(everything, terms)
-        return {
-            field: [(bucket["key"], int(bucket["doc_count"])) for bucket in found[field]["buckets"]]
-            for field in fields
-        }
-
-    def _page(self, searcher: Searcher, tier: int, inside: Query, room: int) -> list[Rank]:
-        found = self._ranks(searcher, tier, inside, room)
-        if len(found) < room:
-            return found
-        # The cut may fall among hits of equal order, which tantivy returns in no lasting order.
-        last = found[-1].order
-        tied = both([inside, equal(self._schema, "order", last)])
-        kept = [rank for rank in found if rank.order > last]
-        return (kept + self._ranks(searcher, tier, tied, MAX_TIES))[:room]
-
-    def _ranks(self, searcher: Searcher, tier: int, inside: Query, room: int) -> list[Rank]:
-        hits = searcher.search(inside, limit=room, count=False, order_by_field="order").hits
-        docs = searcher.fast_field_values("doc", [address for _, address in hits])
-        ranks = [
-            Rank(tier, int(order), int(doc or 0))
-            for (order, _), doc in zip(hits, docs, strict=True)
-        ]
-        return sorted(ranks, key=lambda rank: (rank.order, rank.doc), reverse=True)
-
-
-def _count(searcher: Searcher, query: Query) -> int:
-    # `count` is missing from the package's type stubs.
-    return int(searcher.search(query, limit=1, count=True).count)  # type: ignore[attr-defined]
+        return self.reader().search(query, limit, after)

@@ -1,4 +1,4 @@
-"""What a dataset query means in the text index: its fields, its filters, and what ranks first.
+"""What a dataset query means in the text index: its filters, and what ranks first.
 
 Ranking is by tiers, not by weighing: the whole name first, then all words in the name, then in more
 and more of the record; a last word that is only begun counts after a complete one; newest first
@@ -8,148 +8,189 @@ inside each tier. A rank depends on the document and the query alone, never on o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
-import tantivy
 from tantivy import FieldType, Occur, Query, Schema
 
-from search_api.corpus import DatasetText
-from search_api.words import exact_form, index_words, query_words
+from search_api.query_language import ParsedQuery, parse_query
+from search_api.text_document import BEGUN, NAME_KEYS, PROMINENCE, SHORT
+from search_api.words import exact_form
 
-VERSION = "2"  # of everything in this module and in `words`; another version's index is rebuilt
+# What each sort goes by, highest first; `doc` makes every order total.
+SORTS = {
+    "relevance": ("order", "doc"),
+    "newest": ("order", "doc"),
+    "updated": ("updated", "doc"),
+    "name": (*NAME_KEYS, "doc"),
+    "size": ("bytes", "doc"),
+}
 
-# Each field holds the words of the one before and more, so that "all words are in it" says how
-# prominent the place is where they were found.
-PROMINENCE = ("name", "head", "body", "all")
+parsed_query = lru_cache(maxsize=1_000)(parse_query)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One of ``values`` (none: nobody has it) in ``field``, or with ``excluded`` none of them.
+    ``facet`` is the facet that it chooses values of."""
+
+    field: str
+    values: tuple[str, ...] | tuple[int, ...]
+    excluded: bool = False
+    facet: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The integer ``field`` is within the bounds, both inclusive; None: no bound."""
+
+    field: str
+    lower: int | None = None
+    upper: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetQuery:
-    """What to find; every given condition must hold. ``tags`` and ``license`` in folded form (see
-    ``corpus.fold``), ``schema`` and ``repo`` as keys."""
+    """What to find: the words of ``q``, and every one of ``conditions`` and ``spans``. Conditions
+    within ``q`` are not read here.
+
+    ``corrected`` are words that are looked for beside those of ``q``, in their places; with
+    ``relaxed`` some words may be missing."""
 
     q: str = ""
-    tags: tuple[str, ...] = ()
-    license: str | None = None
-    schema: int | None = None
-    repo: int | None = None
-    storage: str | None = None
+    conditions: tuple[Condition, ...] = ()
+    spans: tuple[Span, ...] = ()
+    sort: str = "relevance"
+    corrected: tuple[str, ...] = ()
+    relaxed: bool = False
+
+    @property
+    def parsed(self) -> ParsedQuery:
+        """``q`` as it is read."""
+        return parsed_query(self.q)
 
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """Where a hit stands: lower ``tier`` first, then higher ``order`` (newer), then higher ``doc``.
+    """Where a hit stands: lower ``tier`` first, then higher ``keys``, the last of which is its doc.
 
     Pages cut by rank neither repeat nor skip anything while other documents come and go.
     """
 
     tier: int
-    order: int
-    doc: int
+    keys: tuple[int, ...]
+
+    @property
+    def doc(self) -> int:
+        """The key of the dataset."""
+        return self.keys[-1]
 
 
-def build_schema() -> Schema:
-    """The fields. Fast ones are counted or sorted by, the other raw fields are filters.
-
-    Integers are signed: deletion by the term of an unsigned one silently deletes nothing.
-    """
-    builder = tantivy.SchemaBuilder()
-    builder.add_text_field("marker", tokenizer_name="raw", index_option="basic")
-    builder.add_text_field("version", stored=True, tokenizer_name="raw", index_option="basic")
-    builder.add_integer_field("seq", stored=True)
-    builder.add_integer_field("last", stored=True)
-    builder.add_integer_field("doc", indexed=True, fast=True)
-    builder.add_integer_field("order", indexed=True, fast=True)
-    builder.add_integer_field("repo", indexed=True, fast=True)
-    builder.add_integer_field("schema", indexed=True, fast=True)
-    for name in ("exact", "license"):
-        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
-    for name in ("tag_label", "license_label", "storage"):
-        builder.add_text_field(name, fast=True, tokenizer_name="raw", index_option="basic")
-    for name in PROMINENCE:
-        builder.add_text_field(name, tokenizer_name="whitespace", index_option="basic")
-    return builder.build()
+# --- words --------------------------------------------------------------------------------------
 
 
-def document(text: DatasetText) -> tantivy.Document:
-    """A dataset as the index sees it."""
-    made = tantivy.Document()
-    made.add_text("marker", "dataset")
-    for name, number in (
-        ("doc", text.doc),
-        ("repo", text.repo),
-        ("schema", text.schema),
-        ("order", text.order),
-    ):
-        made.add_integer(name, number)
-    made.add_text("exact", exact_form(text.name))
-    made.add_text("storage", text.storage)
-    for tag in dict.fromkeys(text.tags):
-        made.add_text("tag_label", tag)
-    for form in dict.fromkeys(text.licenses):
-        made.add_text("license", form)
-    if text.license_label:
-        made.add_text("license_label", text.license_label)
-    places = (
-        [text.name],
-        list(text.tags),
-        [text.schema_name or "", text.handle or "", *text.fields],
-        [text.description or "", text.license_label or ""],
-    )
-    words: list[str] = []
-    for name, place in zip(PROMINENCE, places, strict=True):
-        words += index_words(" ".join(place))
-        made.add_text(name, " ".join(dict.fromkeys(words)))
-    return made
+def tiers(schema: Schema, query: DatasetQuery) -> list[Query]:
+    """Who ranks where, best first."""
+    parsed = query.parsed
+    if not parsed.words:
+        return [_everything(schema)]
+    found = _tiers(schema, parsed)
+    if query.corrected:
+        parsed = replace(parsed, words=query.corrected)
+        found += _tiers(schema, parsed)
+    if query.relaxed:
+        found.append(_most(schema, parsed))
+    return found if query.sort == "relevance" else [matching(schema, query)]
 
 
-def marker(seq: int, doc: int) -> tantivy.Document:
-    """The document that says which change is the last one in the index."""
-    made = tantivy.Document()
-    made.add_text("marker", "held")
-    made.add_text("version", VERSION)
-    made.add_integer("seq", seq)
-    made.add_integer("last", doc)
-    return made
+def matching(schema: Schema, query: DatasetQuery) -> Query:
+    """Everything that some tier holds."""
+    parsed = query.parsed
+    if not parsed.words:
+        return _everything(schema)
+    found = [_begun_in(schema, PROMINENCE[-1], parsed)]
+    if query.corrected:
+        parsed = replace(parsed, words=query.corrected)
+        found.append(_begun_in(schema, PROMINENCE[-1], parsed))
+    if query.relaxed:
+        found.append(_most(schema, parsed))
+    return found[0] if len(found) == 1 else any_of(found)
 
 
-def tiers(schema: Schema, q: str) -> list[Query]:
-    """Who ranks where, best first. The last tier holds everything that is a hit at all."""
-    words = query_words(q)
-    if not words:
-        return [Query.term_query(schema, "marker", "dataset")]
-    *whole, last = words
-    found = [Query.term_query(schema, "exact", exact_form(q))]
+def _everything(schema: Schema) -> Query:
+    return Query.term_query(schema, "marker", "dataset")
+
+
+def _tiers(schema: Schema, parsed: ParsedQuery) -> list[Query]:
+    found = [Query.term_query(schema, "exact", exact_form(" ".join(parsed.words)))]
     for field in PROMINENCE:
-        needed = [Query.term_query(schema, field, word) for word in whole]
-        found.append(both([*needed, Query.term_query(schema, field, last)]))
-        found.append(both([*needed, Query.regex_query(schema, field, f"{last}.*")]))
+        found.append(both([Query.term_query(schema, field, word) for word in parsed.needed]))
+        if parsed.prefix is not None:
+            found.append(_begun_in(schema, field, parsed))
     return found
 
 
-def filters(schema: Schema, query: DatasetQuery) -> list[Query]:
-    """One condition for each filter that is set."""
-    return list(_filters(schema, query))
+def _begun_in(schema: Schema, field: str, parsed: ParsedQuery) -> Query:
+    """All words in ``field``; the last may be begun, if the query allows it."""
+    *whole, last = parsed.needed
+    needed = [Query.term_query(schema, field, word) for word in whole]
+    if parsed.prefix is None:
+        return both([*needed, Query.term_query(schema, field, last)])
+    return both([*needed, _begun(schema, field, last)])
 
 
-def _filters(schema: Schema, query: DatasetQuery) -> Iterator[Query]:
-    for tag in query.tags:
-        yield Query.term_query(schema, "tag_label", tag)
-    if query.license is not None:
-        yield Query.term_query(schema, "license", query.license)
-    if query.storage is not None:
-        yield Query.term_query(schema, "storage", query.storage)
-    if query.schema is not None:
-        yield equal(schema, "schema", query.schema)
-    if query.repo is not None:
-        yield equal(schema, "repo", query.repo)
+def _begun(schema: Schema, field: str, word: str) -> Query:
+    if len(word) <= SHORT:
+        return Query.term_query(schema, field, BEGUN + word)
+    return Query.regex_query(schema, field, f"{word}.*")
 
 
-def below(schema: Schema, rank: Rank) -> Query:
-    """Everything that stands below ``rank`` in its tier."""
-    tied = [equal(schema, "order", rank.order), _less(schema, "doc", rank.doc)]
-    older = _less(schema, "order", rank.order)
-    return Query.boolean_query([(Occur.Should, older), (Occur.Should, both(tied))])
+def _most(schema: Schema, parsed: ParsedQuery) -> Query:
+    """All words but one, or but a third."""
+    words = dict.fromkeys(parsed.needed)
+    wanted = [(Occur.Should, Query.term_query(schema, PROMINENCE[-1], word)) for word in words]
+    least = max(1, len(words) - max(1, len(words) // 3))
+    return Query.boolean_query(wanted, minimum_number_should_match=least)
+
+
+# --- filters ------------------------------------------------------------------------------------
+
+
+def filters(schema: Schema, query: DatasetQuery, without: str | None = None) -> Query:
+    """All conditions but those of the facet ``without``."""
+    parsed, conditions = (
+        query.parsed,
+        [c for c in query.conditions if c.excluded or not c.facet or c.facet != without],
+    )
+    wanted = [_one_of(schema, c) for c in conditions if not c.excluded]
+    unwanted = [_one_of(schema, c) for c in conditions if c.excluded]
+    wanted += _spans(schema, query.spans)
+    wanted += (_run(schema, run) for run in parsed.phrases)
+    unwanted += (_run(schema, run) for run in parsed.excluded)
+    return both([_everything(schema), *wanted], unwanted)
+
+
+def _one_of(schema: Schema, condition: Condition) -> Query:
+    if not condition.values:
+        return Query.empty_query()
+    found = [Query.term_query(schema, condition.field, value) for value in condition.values]
+    return found[0] if len(found) == 1 else any_of(found)
+
+
+def _spans(schema: Schema, spans: Sequence[Span]) -> Iterator[Query]:
+    for span in spans:
+        yield Query.range_query(
+            schema, span.field, FieldType.Integer, lower_bound=span.lower, upper_bound=span.upper
+        )
+
+
+def _run(schema: Schema, run: tuple[str, ...]) -> Query:
+    if len(run) == 1:
+        return Query.term_query(schema, PROMINENCE[-1], run[0])
+    return Query.phrase_query(schema, "runs", list(run))
+
+
+# --- parts --------------------------------------------------------------------------------------
 
 
 def equal(schema: Schema, field: str, value: int) -> Query:
@@ -157,10 +198,16 @@ def equal(schema: Schema, field: str, value: int) -> Query:
     return Query.term_query(schema, field, value)
 
 
-def _less(schema: Schema, field: str, value: int) -> Query:
+def less(schema: Schema, field: str, value: int) -> Query:
+    """Documents whose integer ``field`` is below ``value``."""
     return Query.range_query(
         schema, field, FieldType.Integer, upper_bound=value, include_upper=False
     )
+
+
+def any_of(conditions: Sequence[Query]) -> Query:
+    """At least one of ``conditions``."""
+    return Query.boolean_query([(Occur.Should, condition) for condition in conditions])
 
 
 def both(conditions: Sequence[Query], without: Sequence[Query] = ()) -> Query:

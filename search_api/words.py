@@ -30,9 +30,9 @@ def normal(text: str) -> str:
     return unicodedata.normalize("NFKC", bare)
 
 
-def query_words(text: str) -> list[str]:
-    """The words that a query asks for, in order, at most ``MAX_QUERY_WORDS``."""
-    return [word[:MAX_WORD] for word in _words(normal(text))][:MAX_QUERY_WORDS]
+def query_words(text: str, limit: int = MAX_QUERY_WORDS) -> list[str]:
+    """The words that a query asks for, in order, at most ``limit``."""
+    return [word[:MAX_WORD] for word in _words(normal(text))][:limit]
 
 
 def index_words(text: str) -> list[str]:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
@@ -58,6 +59,23 @@ class Params:
         if not isinstance(value, int):
             raise TypeError(f"{name} is no integer in the lexicon")
         return value
+
+    def optional_integer(self, name: str) -> int | None:
+        """An integer parameter, None where it is absent."""
+        value = self.values.get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def moment(self, name: str) -> int | None:
+        """A parameter of format datetime, in milliseconds since 1970."""
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            return int(datetime.fromisoformat(value).timestamp() * 1_000)
+        except (ValueError, OverflowError) as error:
+            raise invalid(
+                f"{name}: {quote(value)} is no moment that can be reckoned with"
+            ) from error
 
     def uri(self, name: str) -> AtUri | None:
         """A parameter of format at-uri."""

@@ -169,14 +169,38 @@ class FacetsView:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryFilterView:
+    """A condition in the text of a query: ``name:value``, or with ``excluded`` ``-name:value``."""
+
+    name: str
+    value: str
+    excluded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedQueryView:
+    """How the text of a query was read; ``words`` has those of the phrases, too."""
+
+    words: tuple[str, ...]
+    phrases: tuple[str, ...]
+    excluded: tuple[str, ...]
+    filters: tuple[QueryFilterView, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetPage:
     """``hits_total`` and ``facets`` count every match, not only this page; ``facets`` is there
-    where it was asked for."""
+    where it was asked for, and ``query`` where a text was. ``showing_results_for`` are the words
+    that were looked for beside those asked for, since little has these; ``relaxed``: datasets that
+    lack some of the words are among the last hits."""
 
     datasets: tuple[DatasetView, ...]
     hits_total: int
     cursor: str | None = None
     facets: FacetsView | None = None
+    query: ParsedQueryView | None = None
+    showing_results_for: str | None = None
+    relaxed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from atdata.protocol.errors import AtdataError, XrpcError
 from atdata.protocol.lexicon import Catalog
 from atdata.protocol.views import DatasetDetail, LensView
+from search_api.conditions import Question
 from search_api.config import SearchConfig
 from search_api.methods import (
     FIND_LENSES,
@@ -31,8 +32,9 @@ from search_api.methods import (
     required_uri,
 )
 from search_api.origin import is_dev, origin
-from search_api.search import Question, Search
+from search_api.search import Search
 from search_api.snippet import load_snippet
+from search_api.views import timestamp
 from search_api.web import text
 from search_api.xrpc import MAX_QUERY_STRING, Params, as_xrpc, invalid, parse_params
 
@@ -46,6 +48,22 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 FACET_SIZE = 20
+_NARROWING = {
+    "tags": "tag",
+    "tagsAny": "tag",
+    "license": "licence",
+    "schema": "schema",
+    "fields": "field",
+    "author": "author",
+    "storage": "in",
+    "namespace": "namespace",
+    "minSamples": "samples from",
+    "maxSamples": "samples to",
+    "minBytes": "bytes from",
+    "maxBytes": "bytes to",
+    "createdAfter": "from",
+    "createdBefore": "before",
+}
 RELATED_LENSES = 12
 
 log = structlog.get_logger(__name__)
@@ -106,8 +124,9 @@ class Pages:
             filters=_filters(asked),
             cursor=params.text("cursor"),
             link=_linker(asked),
+            hidden=_chosen_values(asked),
             chosen=_chosen,
-            without=_without,
+            toggled=_toggled,
         )
 
     def dataset(self, request: Request) -> Response:
@@ -140,7 +159,7 @@ class Pages:
             request,
             "schema.html",
             schema=detail.schema,
-            datasets=self._search.datasets(Question(schema=uri), RELATED_LENSES, None),
+            datasets=self._search.datasets(Question(schema=(uri,)), RELATED_LENSES, None),
             lenses=lenses,
             names=self._search.schema_names(_ends(lenses)),
             record=json.dumps(detail.record, indent=2, ensure_ascii=False),
@@ -204,11 +223,26 @@ def _values(asked: Question) -> dict[str, object]:
     return {
         "q": asked.q,
         "tags": asked.tags,
+        "tagsAny": asked.tags_any,
         "license": asked.license,
-        "schema": asked.schema and str(asked.schema),
-        "author": asked.author and str(asked.author),
+        "schema": tuple(map(str, asked.schema)),
+        "fields": asked.fields,
+        "author": tuple(map(str, asked.author)),
         "storage": asked.storage,
+        "namespace": asked.namespace,
+        "minSamples": asked.samples[0],
+        "maxSamples": asked.samples[1],
+        "minBytes": asked.bytes[0],
+        "maxBytes": asked.bytes[1],
+        "createdAfter": _moment(asked.created[0]),
+        "createdBefore": _moment(asked.created[1]),
+        "sort": None if asked.sort == "relevance" else asked.sort,
+        "fuzzy": None if asked.fuzzy else "off",
     }
+
+
+def _moment(milliseconds: int | None) -> str | None:
+    return None if milliseconds is None else timestamp(milliseconds * 1_000)
 
 
 def _linker(asked: Question) -> Callable[..., str]:
@@ -220,14 +254,23 @@ def _linker(asked: Question) -> Callable[..., str]:
     return link
 
 
+def _chosen_values(asked: Question) -> list[tuple[str, object]]:
+    """Every parameter but the text, one by one."""
+    pairs: list[tuple[str, object]] = []
+    for name, value in _values(asked).items():
+        values = value if isinstance(value, tuple) else (value,)
+        pairs += [(name, each) for each in values if each is not None and name != "q"]
+    return pairs
+
+
 def _filters(asked: Question) -> list[tuple[str, str, str]]:
     """What narrows the question: name, value, and the URL without it."""
-    link = _linker(asked)
-    found = [("tag", tag, link(tags=_without(asked, tag))) for tag in asked.tags]
-    named = (("license", "licence"), ("schema", "schema"), ("author", "author"), ("storage", "in"))
-    for name, label in named:
-        if value := _values(asked)[name]:
-            found.append((label, str(value), link(**{name: None})))
+    pairs, link = _chosen_values(asked), _linker(asked)
+    found = []
+    for name, value in pairs:
+        if name in _NARROWING:
+            rest = tuple(other for key, other in pairs if key == name and other != value)
+            found.append((_NARROWING[name], str(value), link(**{name: rest or None})))
     return found
 
 
@@ -235,12 +278,14 @@ def _ends(lenses: Sequence[LensView]) -> list[str]:
     return [end for lens in lenses for end in (lens.source_schema, lens.target_schema)]
 
 
-def _chosen(asked: Question, tag: str) -> bool:
-    return any(other.lower() == tag for other in asked.tags)
+def _chosen(values: Sequence[str], value: str) -> bool:
+    return any(other.lower() == value.lower() for other in values)
 
 
-def _without(asked: Question, tag: str) -> tuple[str, ...]:
-    return tuple(other for other in asked.tags if other.lower() != tag.lower())
+def _toggled(values: Sequence[str], value: str) -> tuple[str, ...]:
+    """``values`` with ``value`` if it is not among them, otherwise without."""
+    rest = tuple(other for other in values if other.lower() != value.lower())
+    return rest if len(rest) < len(values) else (*values, value)
 
 
 def _record_url(detail: DatasetDetail) -> str | None:

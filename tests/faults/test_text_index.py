@@ -15,8 +15,9 @@ import tantivy
 from atdata.protocol.keys import key_of
 from indexer.database import open_database
 from search_api.database import Database
+from search_api.text_document import build_schema
 from search_api.text_index import TextIndex
-from search_api.text_query import DatasetQuery, build_schema
+from search_api.text_query import DatasetQuery
 from tests.faults.conftest import Fault
 from tests.faults.model import Model, same_as
 from tests.faults.scenes import everything, indexed

@@ -55,7 +55,11 @@ RECORDS: dict[str, Record] = {
     "label": LabelRecord("N", AT_URI, CREATED, "1", "d"),
 }
 QUERIES = {
-    "searchDatasets": ("q tags license schema author storage facets limit cursor", ""),
+    "searchDatasets": (
+        "q tags tagsAny license schema fields author storage namespace minSamples maxSamples "
+        "minBytes maxBytes createdAfter createdBefore sort fuzzy facets limit cursor",
+        "",
+    ),
     "getDataset": ("uri", "uri"),
     "listSchemas": ("author q limit cursor", ""),
     "getSchema": ("uri", "uri"),

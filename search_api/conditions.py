@@ -1,0 +1,180 @@
+"""From a question to a query of the text index: names become keys, spellings become one spelling.
+
+Rule: whatever is asked for in the query box under a field's name means the same as the parameter
+of that name; a value that nothing can have finds nothing, and is no error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from atdata.protocol.errors import InvalidSyntax
+from atdata.protocol.keys import key_of
+from atdata.protocol.licenses import spdx_of
+from atdata.protocol.syntax import AtUri, Did, Handle, parse_at_identifier
+from search_api import corpus, queries
+from search_api.database import Database
+from search_api.text_query import Condition, DatasetQuery, Span, parsed_query
+from search_api.words import query_words
+
+Bounds = tuple[int | None, int | None]
+_ANY: Bounds = (None, None)
+_spdx_of = lru_cache(maxsize=1_000)(spdx_of)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What datasets to find; every given condition must hold. Of ``tags`` and ``fields`` all are
+    wanted, of the other tuples any one. Bounds of ``samples`` and ``bytes`` are inclusive,
+    ``created`` is from (inclusive) and to (exclusive) in milliseconds since 1970."""
+
+    q: str = ""
+    tags: tuple[str, ...] = ()
+    tags_any: tuple[str, ...] = ()
+    license: tuple[str, ...] = ()
+    schema: tuple[AtUri, ...] = ()
+    fields: tuple[str, ...] = ()
+    author: tuple[Did | Handle, ...] = ()
+    storage: tuple[str, ...] = ()
+    namespace: tuple[str, ...] = ()
+    samples: Bounds = _ANY
+    bytes: Bounds = _ANY
+    created: Bounds = _ANY
+    sort: str = "relevance"
+    fuzzy: bool = True
+
+
+class Conditions:
+    """Makes queries of questions. Asks the database only for handles and for letters beyond ASCII,
+    whose case it folds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def query(self, question: Question) -> DatasetQuery:
+        """The question in keys."""
+        return DatasetQuery(
+            q=question.q,
+            conditions=(*self._of_parameters(question), *self._of_text(question.q)),
+            spans=tuple(_spans(question)),
+            sort=question.sort,
+        )
+
+    def _of_parameters(self, asked: Question) -> Iterator[Condition]:
+        for tag in asked.tags:
+            yield self._tags([tag])
+        if asked.tags_any:
+            yield self._tags(asked.tags_any)
+        if asked.license:
+            yield self._licenses(asked.license)
+        if asked.schema:
+            yield Condition("schema", self._keys(asked.schema), facet="schemas")
+        for name in asked.fields:
+            yield Condition("field", (name.strip().lower(),))
+        if asked.author:
+            yield Condition("repo", self._repos(asked.author), facet="authors")
+        if asked.storage:
+            yield Condition("storage", asked.storage, facet="storage")
+        if asked.namespace:
+            yield Condition("namespace", asked.namespace)
+
+    def _of_text(self, q: str) -> Iterator[Condition]:
+        """Those in the query box. Like the parameters, several tags and fields are all wanted, of
+        several values of another name any one is."""
+        conditions = parsed_query(q).conditions
+        for excluded in (False, True):
+            chosen = [c for c in conditions if c.excluded is excluded]
+            for name in dict.fromkeys(c.name for c in chosen):
+                values = [c for c in chosen if c.name == name]
+                apart = name in {"tag", "field", "type"} or excluded
+                for group in [[c] for c in values] if apart else [values]:
+                    yield from self._of_field(name, [c.value for c in group], excluded)
+
+    def _of_field(self, name: str, values: Sequence[str], excluded: bool) -> Iterator[Condition]:
+        match name:
+            case "tag":
+                made = self._tags(values)
+            case "license":
+                made = self._licenses(values)
+            case "schema":
+                made = self._schemas(values)
+            case "author" | "did":
+                made = self._authors(name, values)
+            case _:
+                field = {"field": "field", "type": "kind", "format": "format"}[name]
+                made = Condition(field, tuple(value.lower() for value in values))
+        yield Condition(made.field, made.values, excluded, made.facet)
+
+    # --- values -----------------------------------------------------------------------------
+
+    def _tags(self, tags: Iterable[str]) -> Condition:
+        return Condition("tag_label", tuple(map(self._fold, tags)), facet="tags")
+
+    def _licenses(self, licenses: Sequence[str]) -> Condition:
+        forms = [(_spdx_of(text) or text).lower() for text in licenses]
+        forms += map(self._fold, licenses)
+        return Condition("license", tuple(dict.fromkeys(forms)), facet="licenses")
+
+    def _schemas(self, values: Sequence[str]) -> Condition:
+        """By URI, or else by the words of a name."""
+        try:
+            uris = [AtUri.parse(value) for value in values]
+        except InvalidSyntax:
+            words = tuple(word for value in values for word in query_words(value))
+            return Condition("schema_words", words, facet="schemas")
+        return Condition("schema", self._keys(uris), facet="schemas")
+
+    def _authors(self, name: str, values: Sequence[str]) -> Condition:
+        """By DID or handle, or else by a word of a handle."""
+        texts = [value.removeprefix("@") for value in values]
+        if name == "did":
+            texts = [text if text.startswith("did:") else f"did:{text}" for text in texts]
+        try:
+            accounts = [parse_at_identifier(text) for text in texts]
+        except InvalidSyntax:
+            words = tuple(word for text in texts for word in query_words(text))
+            return Condition("handle_words", words, facet="authors")
+        return Condition("repo", self._repos(accounts), facet="authors")
+
+    def _keys(self, uris: Iterable[AtUri]) -> tuple[int, ...]:
+        found: list[int] = []
+        for uri in uris:
+            if isinstance(uri.authority, Did):
+                found.append(key_of(str(uri)))
+                continue
+            with self._database.session() as session:
+                key = queries.key_of_uri(session, uri)
+            found += [] if key is None else [key]
+        return tuple(found)
+
+    def _repos(self, accounts: Iterable[Did | Handle]) -> tuple[int, ...]:
+        found: list[int] = []
+        for account in accounts:
+            if isinstance(account, Did):
+                found.append(key_of(str(account)))
+                continue
+            with self._database.session() as session:
+                repo = queries.repo_of(session, account)
+            found += [] if repo is None else [repo]
+        return tuple(found)
+
+    def _fold(self, text: str) -> str:
+        if text.isascii():
+            return text.strip(" ").lower()
+        with self._database.session() as session:
+            return corpus.fold(session, text)
+
+
+def _spans(asked: Question) -> Iterator[Span]:
+    for field, (lower, upper) in (("samples", asked.samples), ("bytes", asked.bytes)):
+        if lower is not None or upper is not None:
+            yield Span(field, lower or 0, upper)  # −1 stands for "not known"
+    start, end = asked.created
+    if start is not None or end is not None:
+        yield Span(
+            "order",
+            None if start is None else corpus.milliseconds_order(start),
+            None if end is None else corpus.milliseconds_order(end) - 1,
+        )

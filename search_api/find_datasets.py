@@ -1,0 +1,140 @@
+"""searchDatasets: from a question to a page of hits, their number, and their facets.
+
+Rule: a record is shown as the text index holds it only if it has not changed since; otherwise it is
+read from the database, and so is what each account says: inactive ones are not shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from atdata.protocol.keys import key_of
+from atdata.protocol.views import DatasetPage, DatasetView, ParsedQueryView, QueryFilterView
+from search_api import corpus, facets, paging, queries
+from search_api.conditions import Conditions, Question
+from search_api.database import Database, Session
+from search_api.paging import InvalidCursor
+from search_api.spelling import correction
+from search_api.stored_view import StoredView
+from search_api.text_document import VERSION
+from search_api.text_index import TextIndex
+from search_api.text_query import SORTS, DatasetQuery, Rank
+from search_api.text_reader import Reader
+from search_api.views import of_account
+from search_api.words import query_words
+
+LITTLE = 3  # hits; with fewer, other spellings are looked for
+FEW = 10  # hits; with fewer, of three words and more one may be missing
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The query that is asked, with the number of its hits, and where the page begins."""
+
+    query: DatasetQuery
+    total: int
+    after: Rank | None = None
+
+
+class DatasetFinder:
+    """Answers ``searchDatasets``. Any number of threads."""
+
+    def __init__(self, database: Database, text_index: TextIndex) -> None:
+        self._database, self._text = database, text_index
+        self._conditions = Conditions(database)
+
+    def datasets(
+        self,
+        question: Question,
+        limit: int,
+        cursor: str | None,
+        counted: Sequence[str],
+        facet_size: int,
+    ) -> DatasetPage:
+        """One page, best first; with the facets named in ``counted``. Raises ``InvalidCursor``."""
+        query, reader = self._conditions.query(question), self._text.reader()
+        asked = paging.fingerprint("datasets", VERSION, question)
+        if cursor is None:
+            plan = _planned(reader, query, question.fuzzy)
+        else:
+            plan = _continued(reader, query, cursor, asked)
+        found, last = paging.cut(reader.page(plan.query, limit + 1, plan.after), limit)
+        with self._database.session() as session:
+            changed = corpus.changed_after(session, reader.seq)
+            views = _shown(session, found, changed)
+            counts = None
+            if counted:
+                own = None if changed == set() else session
+                counts = facets.count(reader, own, plan.query, counted, facet_size)
+        return DatasetPage(
+            datasets=views,
+            hits_total=plan.total,
+            cursor=_cursor(asked, plan.query, last[0]) if last else None,
+            facets=counts,
+            query=_query_view(question.q),
+            showing_results_for=" ".join(plan.query.corrected) or None,
+            relaxed=plan.query.relaxed or None,
+        )
+
+
+def _shown(
+    session: Session, found: Sequence[tuple[Rank, StoredView]], changed: set[int] | None
+) -> tuple[DatasetView, ...]:
+    """The views of hits that are visible now, in order."""
+    stale = [
+        rank.doc
+        for rank, stored in found
+        if changed is None or rank.doc in changed or stored.schema in changed
+    ]
+    anew = {key_of(view.uri): view for view in queries.datasets(session, stale)}
+    passed_over = set(stale)
+    kept = [(rank.doc, s.view) for rank, s in found if rank.doc not in passed_over]
+    accounts = queries.account_states(session, (key_of(view.did) for _, view in kept))
+    views = anew | {
+        doc: of_account(view, *accounts[view.did]) for doc, view in kept if view.did in accounts
+    }
+    return tuple(views[rank.doc] for rank, _ in found if rank.doc in views)
+
+
+def _planned(reader: Reader, query: DatasetQuery, fuzzy: bool) -> _Plan:
+    """The query as it is asked; where it finds little, with other spellings; where that still is
+    little, with words that may be missing."""
+    total, words = reader.total(query), query.parsed.needed
+    if fuzzy and words and total < LITTLE and (found := correction(reader, query, total)):
+        query = replace(query, corrected=found)
+        total = reader.total(query)
+    if len(words) > 1 and total < (FEW if len(words) > 2 else 1):
+        query = replace(query, relaxed=True)
+        total = reader.total(query)
+    return _Plan(query, total)
+
+
+def _continued(reader: Reader, query: DatasetQuery, cursor: str, asked: str) -> _Plan:
+    """The query of the first page, whatever it would find by now."""
+    keys = SORTS[query.sort]
+    kinds: list[type[int] | type[str]] = [str, int, int, *(int for _ in keys)]
+    corrected, relaxed, tier, *values = paging.decode(cursor, asked, kinds)
+    words = tuple(query_words(str(corrected)))
+    if words and len(words) != len(query.parsed.words):
+        raise InvalidCursor("the cursor belongs to another query; start again without it")
+    query = replace(query, corrected=words, relaxed=bool(relaxed))
+    after = Rank(int(tier), tuple(int(value) for value in values))
+    return _Plan(query, reader.total(query), after)
+
+
+def _cursor(asked: str, query: DatasetQuery, last: Rank) -> str:
+    corrected = " ".join(query.corrected)
+    return paging.encode(asked, (corrected, int(query.relaxed), last.tier, *last.keys))
+
+
+def _query_view(q: str) -> ParsedQueryView | None:
+    if not q.strip():
+        return None
+    parsed = DatasetQuery(q).parsed
+    return ParsedQueryView(
+        words=parsed.words,
+        phrases=tuple(map(" ".join, parsed.phrases)),
+        excluded=tuple(map(" ".join, parsed.excluded)),
+        filters=tuple(QueryFilterView(c.name, c.value, c.excluded) for c in parsed.conditions),
+    )
