@@ -16,7 +16,6 @@ from deploy.devnet import devnet as launcher
 from tests.flow.node import Node, free_port, node
 from tests.flow.replay import DEMO, demo_is_indexed
 
-
 # How long an example takes says more about the machine than about us.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
