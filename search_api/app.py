@@ -26,7 +26,7 @@ from search_api import index_status, openapi
 from search_api.config import SearchConfig
 from search_api.database import Database
 from search_api.feeds.asking import Queries
-from search_api.feeds.routes import add_feeds, add_mcp, add_site
+from search_api.feeds.routes import add_export, add_feeds, add_mcp, add_site
 from search_api.feeds.subscriptions import Subscriptions, add_subscription
 from search_api.follow import Follower
 from search_api.http_cache import HttpCache
@@ -96,6 +96,7 @@ def create_app(
     queries = Queries(catalog, answered)
     add_feeds(app, queries, config)
     add_site(app, database, queries, config)
+    add_export(app, database, config)
     add_mcp(app, queries, config, VERSION)
     pages = add_pages(app, catalog, search, config)
     _add_error_handlers(app, pages)

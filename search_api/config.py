@@ -24,6 +24,11 @@ class SearchConfig(BaseSettings):
         default=None,
         description="Directory of the text index. Default: beside the file, `<db>.text`.",
     )
+    export: Path | None = Field(
+        default=None,
+        description="Directory of the bulk export's files. Default: beside the file, "
+        "`<db>.export`.",
+    )
     public_url: str | None = Field(
         default=None,
         pattern=r"^https?://[A-Za-z0-9.:\-\[\]]+$",
@@ -68,3 +73,7 @@ class SearchConfig(BaseSettings):
     def text_directory(self) -> Path:
         """Where the text index is."""
         return self.text_index or self.db.with_name(self.db.name + ".text")
+
+    def export_directory(self) -> Path:
+        """Where the files of the bulk export are."""
+        return self.export or self.db.with_name(self.db.name + ".export")

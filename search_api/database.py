@@ -44,6 +44,11 @@ class Session:
             raise StoreError(f"the index's database gave no row for: {sql}")
         return row[0]
 
+    def arrow(self, sql: str, rows: int) -> Any:
+        """The result as Arrow batches of ``rows`` each, read as they are asked for. To be closed:
+        a reader that is left to itself keeps the whole database open."""
+        return self._cursor.execute(sql).to_arrow_reader(rows)
+
 
 class Database:
     """Gives out sessions on a connection that somebody else owns."""

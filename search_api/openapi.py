@@ -7,8 +7,13 @@ from typing import Any
 
 from atdata.protocol import lexicon_types as types
 from atdata.protocol.lexicon import Catalog
+from atdata.protocol.namespaces import FOUNDATION
+from search_api import openapi_feeds
 
 Json = dict[str, Any]
+
+SEARCH_DATASETS = f"{FOUNDATION}.searchDatasets"
+GET_DATASET = f"{FOUNDATION}.getDataset"
 
 # What can go wrong with any request, besides what a method's own lexicon names.
 COMMON_ERRORS: Mapping[str, tuple[str, str]] = {
@@ -23,6 +28,11 @@ _NOT_FOUND = ("NotFound", "The index has no such record.")
 def document(catalog: Catalog, nsids: Iterable[str], version: str) -> Json:
     """The OpenAPI 3.1 document of the queries ``nsids``."""
     paths: Json = {f"/xrpc/{nsid}": {"get": _operation(catalog, nsid)} for nsid in nsids}
+    paths |= openapi_feeds.paths(
+        _operation(catalog, SEARCH_DATASETS)["parameters"],
+        _operation(catalog, GET_DATASET)["parameters"],
+        {status: _error_response(*error) for status, error in COMMON_ERRORS.items()},
+    )
     paths["/_health"] = {"get": _plain("health", "Whether the service answers, and its version.")}
     return {
         "openapi": "3.1.0",

@@ -6,6 +6,7 @@ parameters, and one place where hidden accounts are left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import structlog
@@ -92,6 +93,9 @@ def guarded(answer: Callable[[Request], Response]) -> Callable[[Request], Respon
             shown = as_xrpc(error, "NotFound")
             if shown.status >= 500:
                 log.error("feed.failed", path=request.url.path, why=str(error))
-            return error_response(shown)
+            response = error_response(shown)
+            if shown.retry_after is not None:
+                response.headers["Retry-After"] = str(math.ceil(shown.retry_after))
+            return response
 
     return endpoint

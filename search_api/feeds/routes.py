@@ -9,14 +9,15 @@ from contextlib import contextmanager
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
 
 from atdata.protocol.errors import XrpcError
-from atdata.protocol.views import DatasetDetail
+from atdata.protocol.views import DatasetDetail, to_json
 from search_api.config import SearchConfig
 from search_api.database import Database
 from search_api.feeds import croissant, mcp, results, sitemap, syndication
 from search_api.feeds.asking import Pairs, Queries, asked_pairs, guarded
+from search_api.feeds.export import Exporter
 from search_api.methods import SEARCH_DATASETS
 from search_api.origin import is_dev, origin
 from search_api.snippet import load_snippet
@@ -122,6 +123,28 @@ def add_site(app: FastAPI, database: Database, queries: Queries, config: SearchC
         app.add_api_route(path, guarded(answer), methods=["GET", "HEAD"])
 
 
+def add_export(app: FastAPI, database: Database, config: SearchConfig) -> None:
+    """The whole index as files, and the list of them."""
+    exporter = Exporter(database, config.export_directory())
+
+    def listed(request: Request) -> Response:
+        export, base = exporter.current(), origin(config, request)
+        files = [
+            {**to_json(file), "url": f"{base}/export/{export.seq}/{file.name}"}
+            for file in export.files
+        ]
+        return json_response({"seq": export.seq, "files": files})
+
+    def file(request: Request) -> Response:
+        seq, name = _number(request.path_params["seq"]), request.path_params["name"]
+        path, found = exporter.path(seq, name)
+        etag = {"ETag": f'"{found.sha256}"'}
+        return FileResponse(path, headers=etag, media_type=found.media_type, filename=name)
+
+    app.add_api_route("/export", guarded(listed), methods=["GET", "HEAD"])
+    app.add_api_route("/export/{seq}/{name}", guarded(file), methods=["GET", "HEAD"])
+
+
 def add_mcp(app: FastAPI, queries: Queries, config: SearchConfig, version: str) -> None:
     """The endpoint for models. Any origin may ask: all that it tells is public."""
     server = mcp.Server(queries, version)
@@ -161,7 +184,7 @@ async def limited_body(request: Request, limit: int) -> bytes:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 6 else -1
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else -1
 
 
 def newest(queries: Queries, pairs: Pairs) -> Pairs:
