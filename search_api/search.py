@@ -89,6 +89,8 @@ class Search:
         with self._database.session() as session:
             start = queries.key_of_uri(session, source) if source else None
             end = queries.key_of_uri(session, target) if target else None
+            if (source and start is None) or (target and end is None):
+                return LensPage(())
             found = lens_graph.edges(session, start, end, limit + 1, after)
         return LensPage(*_page(found, limit, asked))
 
