@@ -25,6 +25,7 @@ from atdata.protocol.syntax import Nsid
 from search_api import index_status, openapi
 from search_api.config import SearchConfig
 from search_api.database import Database
+from search_api.discovery_methods import all_methods
 from search_api.feeds.asking import Queries
 from search_api.feeds.routes import add_export, add_feeds, add_mcp, add_site
 from search_api.feeds.subscriptions import Subscriptions, add_subscription
@@ -83,7 +84,7 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
     )
-    answered = methods(search)
+    answered = all_methods(catalog, database, methods(search))
     metrics = _Metrics(registry or CollectorRegistry(), text_index)
     for method in answered:
         app.add_api_route(

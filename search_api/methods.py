@@ -1,4 +1,7 @@
-"""The queries that this service answers: one line each, from parameters to a view."""
+"""The queries about datasets and schemas: one line each, from parameters to a view.
+
+Those beside search are in ``discovery_methods``.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ def required_uri(params: Params) -> AtUri:
 
 
 def methods(search: Search) -> tuple[Method, ...]:
-    """All of them."""
+    """All of these."""
     return (
         Method(
             SEARCH_DATASETS,
@@ -61,24 +64,5 @@ def methods(search: Search) -> tuple[Method, ...]:
             ),
         ),
         Method(GET_SCHEMA, lambda p: search.schema(required_uri(p))),
-        Method(
-            f"{FOUNDATION}.getLatestSchema",
-            lambda p: search.latest_schema(p.text("schemaId") or ""),
-            not_found="SchemaNotFound",
-        ),
-        Method(
-            FIND_LENSES,
-            lambda p: search.lenses(
-                p.uri("source"), p.uri("target"), p.integer("limit"), p.text("cursor")
-            ),
-        ),
-        Method(
-            f"{FOUNDATION}.listTags",
-            lambda p: search.tags(p.text("prefix") or "", p.integer("limit"), p.text("cursor")),
-        ),
-        Method(
-            f"{FOUNDATION}.listLicenses",
-            lambda p: search.licenses(p.integer("limit"), p.text("cursor")),
-        ),
         Method(f"{FOUNDATION}.getIndexStatus", lambda _: search.status()),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from atdata.protocol import lexicon_types as types
@@ -27,7 +27,8 @@ _NOT_FOUND = ("NotFound", "The index has no such record.")
 
 def document(catalog: Catalog, nsids: Iterable[str], version: str) -> Json:
     """The OpenAPI 3.1 document of the queries ``nsids``."""
-    paths: Json = {f"/xrpc/{nsid}": {"get": _operation(catalog, nsid)} for nsid in nsids}
+    asked = frozenset(nsids)
+    paths: Json = {f"/xrpc/{nsid}": {"get": _operation(catalog, nsid)} for nsid in sorted(asked)}
     paths |= openapi_feeds.paths(
         _operation(catalog, SEARCH_DATASETS)["parameters"],
         _operation(catalog, GET_DATASET)["parameters"],
@@ -42,7 +43,7 @@ def document(catalog: Catalog, nsids: Iterable[str], version: str) -> Json:
             "description": "Datasets, schemas and lenses published on the AT Protocol network.",
         },
         "paths": paths,
-        "components": {"schemas": {"Error": _error_schema(), **_components(catalog)}},
+        "components": {"schemas": {"Error": _error_schema(), **_components(catalog, asked)}},
     }
 
 
@@ -126,12 +127,13 @@ def _error_schema() -> Json:
     }
 
 
-def _components(catalog: Catalog) -> Json:
-    """Every shared definition of an answer: those in ``defs`` documents."""
+def _components(catalog: Catalog, asked: Set[str]) -> Json:
+    """Every definition of an answer: those in ``defs`` documents, and those of the queries."""
     return {
         _component(ref): _schema(definition)
         for ref, definition in catalog.definitions.items()
-        if ref.partition("#")[0].endswith(".defs") and isinstance(definition, types.Object)
+        if isinstance(definition, types.Object)
+        and ((home := ref.partition("#")[0]).endswith(".defs") or home in asked)
     }
 
 

@@ -87,8 +87,8 @@ class Search:
         asked = paging.fingerprint("lenses", source, target)
         after = _position(cursor, asked)
         with self._database.session() as session:
-            start = queries.key_of_uri(session, source) if source else None
-            end = queries.key_of_uri(session, target) if target else None
+            start = lens_graph.keys_of_schema(session, source) if source else None
+            end = lens_graph.keys_of_schema(session, target) if target else None
             if (source and start is None) or (target and end is None):
                 return LensPage(())
             found = lens_graph.edges(session, start, end, limit + 1, after)
@@ -97,7 +97,7 @@ class Search:
     def lenses_of(self, schema_uri: str, limit: int) -> tuple[LensView, ...]:
         """The newest lenses that read this schema."""
         with self._database.session() as session:
-            found = lens_graph.edges(session, key_of(schema_uri), None, limit, None)
+            found = lens_graph.edges(session, [key_of(schema_uri)], None, limit, None)
         return tuple(view for _, view in found)
 
     def schema_names(self, uris: Iterable[str]) -> dict[str, str]:

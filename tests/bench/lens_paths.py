@@ -1,7 +1,7 @@
 """What a path through the network's lenses costs, over 100,000 lenses between 20,000 schemas.
 
-Schemas are popular as 1/rank to the power of 0.8, so that some have thousands of lenses; one lens in
-twenty is verified. Run with ``python -m tests.bench.lens_paths``.
+Schemas are popular as 1/rank to the power of 0.8, so that some have thousands of lenses; one lens
+in twenty is verified. Run with ``python -m tests.bench.lens_paths``.
 """
 
 from __future__ import annotations

@@ -63,12 +63,25 @@ QUERIES = {
     "getDataset": ("uri", "uri"),
     "listSchemas": ("author q limit cursor", ""),
     "getSchema": ("uri", "uri"),
-    "findLenses": ("source target limit cursor", ""),
-    "listTags": ("prefix limit cursor", ""),
-    "listLicenses": ("limit cursor", ""),
+    "findLenses": ("source target limit cursor author", ""),
+    "listTags": ("prefix limit cursor with", ""),
+    "listLicenses": ("limit cursor prefix with", ""),
     "getIndexStatus": ("", ""),
-    "getLatestSchema": ("schemaId", "schemaId"),
+    "getLatestSchema": ("schemaId prereleases", "schemaId"),
+    "findLensPath": ("source dataset target needs hops limit putters verified reachable", ""),
+    "getDatasets": ("uris", "uris"),
+    "getLens": ("uri", "uri"),
+    "getProfile": ("actor limit", "actor"),
+    "getSimilarDatasets": ("uri limit", "uri"),
+    "listSchemaVersions": ("schemaId uri", ""),
+    "resolveLabel": ("author name version", "author name"),
+    "searchSchemas": ("q author fields needs compatible limit cursor", ""),
 }
+SUCCESSOR = "science.alt.dataset"
+SUCCESSOR_NAMES = (
+    *("defs", "getEntries", "getEntry", "getSchema", "listEntries", "listLenses", "listSchemas"),
+    *("resolveLabel", "resolveSchema", "searchDatasets", "searchLenses"),
+)
 
 
 def record(name: str) -> types.Record:
@@ -96,7 +109,9 @@ def children(definition: types.Definition) -> Iterator[types.Definition]:
 
 def test_one_file_for_each_record_storage_query_and_for_the_views() -> None:
     expected = {*RECORDS, *QUERIES, "storageExternal", "storageBlobs", "schemaType", "defs"}
-    assert set(CATALOG.lexicons) == {f"{NS}.{name}" for name in expected}
+    expected.add("subscribeChanges")
+    successor = {f"{SUCCESSOR}.{name}" for name in SUCCESSOR_NAMES}
+    assert set(CATALOG.lexicons) == {f"{NS}.{name}" for name in expected} | successor
     for name in expected:
         path = resources.files("atdata") / "lexicons/ac/foundation/dataset" / f"{name}.json"
         assert json.loads(path.read_text(encoding="utf-8"))["id"] == f"{NS}.{name}"
@@ -111,7 +126,7 @@ def test_every_reference_leads_somewhere() -> None:
         if ref is not None
     ]
     assert len(refs) > 20
-    assert [ref for ref in refs if not ref.startswith(NS)] == []
+    assert [ref for ref in refs if not ref.startswith((NS, SUCCESSOR))] == []
     for ref in refs:
         CATALOG.definition(ref)
 
@@ -245,7 +260,7 @@ def test_parameters(name: str) -> None:
 
 def test_paging_is_the_same_everywhere() -> None:
     paged = [name for name, (members, _) in QUERIES.items() if "cursor" in members]
-    assert len(paged) == 5
+    assert len(paged) == 6
     for name in paged:
         query = CATALOG.query(f"{NS}.{name}")
         limit, cursor = query.parameters.properties["limit"], query.parameters.properties["cursor"]
@@ -287,4 +302,11 @@ def test_errors_have_names() -> None:
         "getDataset": {"RecordNotFound"},
         "getSchema": {"RecordNotFound"},
         "getLatestSchema": {"SchemaNotFound"},
+        "findLensPath": {"RecordNotFound"},
+        "getLens": {"RecordNotFound"},
+        "getProfile": {"ProfileNotFound"},
+        "getSimilarDatasets": {"RecordNotFound"},
+        "listSchemaVersions": {"SchemaNotFound"},
+        "resolveLabel": {"LabelNotFound"},
+        "searchSchemas": {"SchemaNotFound"},
     }

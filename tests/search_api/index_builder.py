@@ -16,6 +16,10 @@ from atdata.protocol.keys import key_of
 
 SCHEMA_SQL = Path(__file__).parents[2] / "indexer" / "schema.sql"
 FOUNDATION = "ac.foundation.dataset"
+TABLES = (
+    *("records", "datasets", "dataset_tags", "schemas", "schema_fields", "lenses", "labels"),
+    "lens_verifications",
+)
 START_US = 1_760_000_000_000_000
 
 
@@ -143,6 +147,34 @@ class IndexBuilder:
         self._change(key_of(uri), "put")
         return uri
 
+    def label(self, did: str, name: str, dataset: str, version: str | None = None) -> str:
+        uri = self._record(did, "label", "label", f"3m{self.minute:011d}", {"name": name})
+        self._insert(
+            "labels",
+            doc=key_of(uri),
+            name=name,
+            dataset_uri=dataset,
+            dataset_doc=key_of(dataset),
+            version=version,
+        )
+        self._change(key_of(uri), "put")
+        return uri
+
+    def lens_verification(self, did: str, lens: str, cid: str | None = None) -> str:
+        """A statement about ``lens``, at the version that it has unless ``cid`` is given."""
+        body = {"lens": lens}
+        uri = self._record(did, "lensVerification", "lens", f"3n{self.minute:011d}", body)
+        self._insert(
+            "lens_verifications",
+            doc=key_of(uri),
+            lens_uri=lens,
+            lens_doc=key_of(lens),
+            lens_commit=cid or cid_of(lens),
+            verification_method="codeReview",
+        )
+        self._change(key_of(uri), "put")
+        return uri
+
     def set_active(self, did: str, active: bool) -> None:
         """What an account event does: the repo's row, and a change for each of its records."""
         self.connection.execute("UPDATE repos SET active = ? WHERE did = ?", [active, did])
@@ -153,7 +185,7 @@ class IndexBuilder:
 
     def delete(self, uri: str) -> None:
         doc = key_of(uri)
-        for table in ("records", "datasets", "dataset_tags", "schemas", "schema_fields", "lenses"):
+        for table in TABLES:
             self.connection.execute(f"DELETE FROM {table} WHERE doc = ?", [doc])
         self._change(doc, "delete")
 

@@ -20,9 +20,16 @@ from tests.search_api.index_builder import IndexBuilder
 from tests.search_api.service import Service
 
 FOUNDATION = "ac.foundation.dataset"
+SUCCESSOR = "science.alt.dataset"
+SUCCESSORS = (
+    *("getEntries", "getEntry", "getSchema", "listEntries", "listLenses", "listSchemas"),
+    *("resolveLabel", "resolveSchema", "searchDatasets", "searchLenses"),
+)
 METHODS = (
-    *("findLenses", "getDataset", "getIndexStatus", "getLatestSchema", "getSchema"),
-    *("listLicenses", "listSchemas", "listTags", "searchDatasets"),
+    *("findLensPath", "findLenses", "getDataset", "getDatasets", "getIndexStatus"),
+    *("getLatestSchema", "getLens", "getProfile", "getSchema", "getSimilarDatasets"),
+    *("listLicenses", "listSchemaVersions", "listSchemas", "listTags", "resolveLabel"),
+    *("searchDatasets", "searchSchemas"),
 )
 
 
@@ -143,6 +150,7 @@ def document(service: Service) -> Any:
 
 def test_openapi_has_every_query_that_has_a_lexicon(document: Any) -> None:
     paths = [f"/xrpc/{FOUNDATION}.{method}" for method in METHODS]
+    paths += [f"/xrpc/{SUCCESSOR}.{method}" for method in SUCCESSORS]
     assert sorted(path for path in document["paths"] if path.startswith("/xrpc/")) == paths
 
 
@@ -184,11 +192,19 @@ def test_openapi_answers_fit_its_own_schemas(
     did = index.account("alice")
     schema = index.schema(did)
     dataset = index.dataset(did, "Corals", schema, tags=["reef"])
-    index.lens(did, "self", schema, schema)
+    lens = index.lens(did, "self", schema, schema)
+    index.label(did, "reefs", dataset)
     asked: dict[str, dict[str, str]] = {
+        "findLensPath": {"dataset": dataset, "target": schema, "reachable": "5"},
         "getDataset": {"uri": dataset},
-        "getSchema": {"uri": schema},
+        "getDatasets": {"uris": dataset},
         "getLatestSchema": {"schemaId": "test.imageSample"},
+        "getLens": {"uri": lens},
+        "getProfile": {"actor": did},
+        "getSchema": {"uri": schema},
+        "getSimilarDatasets": {"uri": dataset},
+        "listSchemaVersions": {"uri": schema},
+        "resolveLabel": {"author": did, "name": "reefs"},
     }
     for method in METHODS:
         responses = document["paths"][f"/xrpc/{FOUNDATION}.{method}"]["get"]["responses"]
