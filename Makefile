@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 600
 SOAK_KILLS   ?= 1000
 SOAK_FRAMES  ?= 1000000
 SOAK_SECONDS ?= 600
-BENCHES      ?= library firehose flood latency
+BENCHES      ?= library uploads firehose flood latency lens_paths
 
 .PHONY: help run test lint unit faults fuzz soak bench devnet demo lock clean
 
