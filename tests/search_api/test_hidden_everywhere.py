@@ -26,16 +26,16 @@ def origin(index: IndexBuilder, tmp_path: Path) -> Iterator[str]:
 
 def paths(client: httpx.Client, uris: list[str]) -> list[str]:
     """Every address that OpenAPI names, with parameters that lead to the hidden records."""
+    values = {"q": ["secret"], "author": ["hidden.test"], "actor": ["hidden.test"]}
+    values |= dict.fromkeys(("uri", "schema", "source", "target"), uris)
     asked: list[str] = []
-    for path in client.get("/openapi.json").json()["paths"]:
+    for path, item in client.get("/openapi.json").json()["paths"].items():
         if path == "/mcp" or "{" in path:
             continue
         asked.append(path)
-        asked += [str(httpx.URL(path, params={"q": "secret"}))]
-        for name in ("uri", "schema", "source", "target"):
-            asked += [str(httpx.URL(path, params={name: uri})) for uri in uris]
-        for name in ("author", "actor"):
-            asked.append(str(httpx.URL(path, params={name: "hidden.test"})))
+        for parameter in item["get"].get("parameters", ()):
+            name = parameter["name"]
+            asked += [str(httpx.URL(path, params={name: v})) for v in values.get(name, ())]
     pages = ["/", "/?q=secret", "/schemas", "/lenses", "/status"]
     return [*asked, *pages, "/sitemap/1/0.xml"]
 
