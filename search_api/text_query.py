@@ -89,18 +89,18 @@ class Rank:
 # --- words --------------------------------------------------------------------------------------
 
 
-def tiers(schema: Schema, query: DatasetQuery) -> list[Query]:
-    """Who ranks where, best first."""
+def tiers(schema: Schema, query: DatasetQuery) -> Iterator[Query]:
+    """Who ranks where, best first. Made one by one: a first page seldom needs the last."""
     parsed = query.parsed
-    if not parsed.words:
-        return [_everything(schema)]
-    found = _tiers(schema, parsed)
+    if not parsed.words or query.sort != "relevance":
+        yield matching(schema, query)
+        return
+    yield from _tiers(schema, parsed)
     if query.corrected:
         parsed = replace(parsed, words=query.corrected)
-        found += _tiers(schema, parsed)
+        yield from _tiers(schema, parsed)
     if query.relaxed:
-        found.append(_most(schema, parsed))
-    return found if query.sort == "relevance" else [matching(schema, query)]
+        yield _most(schema, parsed)
 
 
 def matching(schema: Schema, query: DatasetQuery) -> Query:
@@ -121,13 +121,12 @@ def _everything(schema: Schema) -> Query:
     return Query.term_query(schema, "marker", "dataset")
 
 
-def _tiers(schema: Schema, parsed: ParsedQuery) -> list[Query]:
-    found = [Query.term_query(schema, "exact", exact_form(" ".join(parsed.words)))]
+def _tiers(schema: Schema, parsed: ParsedQuery) -> Iterator[Query]:
+    yield Query.term_query(schema, "exact", exact_form(" ".join(parsed.words)))
     for field in PROMINENCE:
-        found.append(both([Query.term_query(schema, field, word) for word in parsed.needed]))
+        yield both([Query.term_query(schema, field, word) for word in parsed.needed])
         if parsed.prefix is not None:
-            found.append(_begun_in(schema, field, parsed))
-    return found
+            yield _begun_in(schema, field, parsed)
 
 
 def _begun_in(schema: Schema, field: str, parsed: ParsedQuery) -> Query:

@@ -42,6 +42,7 @@ class Reader:
 
     def __init__(self, schema: Schema, searcher: Searcher, seq: int) -> None:
         self.schema, self.searcher, self.seq = schema, searcher, seq
+        self._made: dict[DatasetQuery, Query] = {}
 
     def search(self, query: DatasetQuery, limit: int, after: Rank | None = None) -> Hits:
         """The ``limit`` best hits below ``after``, and how many hits there are in all."""
@@ -52,22 +53,24 @@ class Reader:
         self, query: DatasetQuery, limit: int, after: Rank | None = None
     ) -> list[tuple[Rank, StoredView]]:
         """The ``limit`` best hits below ``after``."""
-        wanted, levels = filters(self.schema, query), tiers(self.schema, query)
+        wanted, keys = filters(self.schema, query), SORTS[query.sort]
         found: list[tuple[int, Found]] = []
-        for tier, level in enumerate(levels):
-            if len(found) == limit:
-                break
+        above: list[Query] = []
+        for tier, level in enumerate(tiers(self.schema, query)):
             if after is None or tier >= after.tier:
-                inside = both([wanted, level], without=levels[:tier])
+                inside = both([wanted, level], without=above)
                 start = after.keys if after is not None and tier == after.tier else None
-                room, keys = limit - len(found), SORTS[query.sort]
+                room = limit - len(found)
                 hits = ordered(self.searcher, self.schema, inside, keys, start, room)
                 found += ((tier, hit) for hit in hits)
+            if len(found) == limit:
+                break
+            above.append(level)
         return [(Rank(tier, keys), self._stored(address)) for tier, (keys, address) in found]
 
     def total(self, query: DatasetQuery) -> int:
         """How many hits there are."""
-        everything = both([filters(self.schema, query), matching(self.schema, query)])
+        everything = both([filters(self.schema, query), self._matching(query)])
         # `count` is missing from the package's type stubs.
         found = self.searcher.search(everything, limit=1, count=True)
         return int(found.count)  # type: ignore[attr-defined]
@@ -84,7 +87,7 @@ class Reader:
         found: dict[str, Counts] = {}
         for without, names in [(None, shared), *((name, [name]) for name in own)]:
             if names:
-                wanted = [filters(self.schema, query, without), matching(self.schema, query)]
+                wanted = [filters(self.schema, query, without), self._matching(query)]
                 found |= self._counted(both(wanted), {n: facets[n] for n in names}, size)
         return found
 
@@ -97,6 +100,11 @@ class Reader:
         """The ``limit`` newest datasets of ``inside``."""
         hits = self.searcher.search(inside, limit=limit, count=False, order_by_field="order").hits
         return [self._stored(address) for _, address in hits]
+
+    def _matching(self, query: DatasetQuery) -> Query:
+        if query not in self._made:  # to make an automaton of a begun word takes its time
+            self._made[query] = matching(self.schema, query)
+        return self._made[query]
 
     def _counted(self, query: Query, facets: Mapping[str, str], size: int) -> dict[str, Counts]:
         # Segments are counted one by one and then added up: what a segment left out as rare would

@@ -341,6 +341,7 @@ class IndexStatus:
 View = TypeVar("View")
 
 
+@cache
 def camel(name: str) -> str:
     """``indexed_at`` → ``indexedAt``."""
     head, *rest = name.split("_")
