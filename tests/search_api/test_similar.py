@@ -1,0 +1,51 @@
+"""Look-alikes, with the reasons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from search_api.similar import Features, compare, explain
+from tests.search_api.index_builder import IndexBuilder
+from tests.search_api.service import Service
+
+
+def features(schema: int, tags: str = "", fields: str = "", words: str = "") -> Features:
+    return Features(
+        schema, frozenset(tags.split()), frozenset(fields.split()), frozenset(words.split())
+    )
+
+
+def test_what_is_shared_counts_by_how_much_both_have() -> None:
+    one = features(1, "reef fish", "image:ndarray label:str")
+    near, near_reasons = compare(one, features(2, "reef fish", "image:ndarray"))
+    far, _ = compare(one, features(2, "reef fish rock sand", "image:bytes"))
+    assert near > far > 0
+    assert explain(near_reasons) == "shares tags fish, reef; schema field image"
+    assert compare(one, features(2, "other")) == (0, ())
+
+
+def test_similar_datasets_say_why(index: IndexBuilder, service: Service) -> None:
+    did, hidden = index.account("alice"), index.account("mallory")
+    image = index.schema(did, "Image")
+    photo = index.schema(did, "Photo", fields=[("image", "ndarray"), ("year", "int")])
+    sound = index.schema(did, "Sound", fields=[("wave", "ndarray")])
+    corals = index.dataset(did, "Coral reefs", image, tags=["Reef", "fish"])
+    index.dataset(did, "Twin", image, tags=["reef", "fish"])
+    index.dataset(did, "Cousin", photo, tags=["reef"])
+    index.dataset(did, "Namesake of coral", sound)
+    index.dataset(did, "Stranger", sound, tags=["noise"])
+    index.dataset(hidden, "Hidden twin", image, tags=["reef", "fish"])
+    index.set_active(hidden, False)
+
+    def found(**params: Any) -> list[tuple[str, str]]:
+        answer = service.get("getSimilarDatasets", uri=corals, **params)
+        return [(one["dataset"]["name"], one["explanation"]) for one in answer["datasets"]]
+
+    assert found() == [
+        ("Twin", "shares the same schema; tags fish, reef"),
+        ("Cousin", "shares tag reef; schema field image"),
+        ("Namesake of coral", "shares word coral"),
+    ]
+    assert found(limit=1) == found()[:1]
+    index.set_active(did, False)
+    assert service.error("getSimilarDatasets", uri=corals)[:2] == (404, "RecordNotFound")
