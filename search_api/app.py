@@ -27,7 +27,7 @@ from search_api.config import SearchConfig
 from search_api.database import Database
 from search_api.discovery_methods import all_methods
 from search_api.feeds.asking import Queries
-from search_api.feeds.routes import add_export, add_feeds, add_mcp, add_site
+from search_api.feeds.routes import add_export, add_feeds, add_mcp, add_mirror, add_site
 from search_api.feeds.subscriptions import Subscriptions, add_subscription
 from search_api.follow import Follower
 from search_api.http_cache import HttpCache
@@ -91,6 +91,7 @@ def create_app(
             f"/xrpc/{method.nsid}", _endpoint(catalog, method, metrics), methods=["GET", "HEAD"]
         )
     add_subscription(app, subscriptions)
+    add_mirror(app, database, config)
     _add_service_routes(
         app, database, config, follower, metrics, catalog, [m.nsid for m in answered]
     )

@@ -29,6 +29,14 @@ class SearchConfig(BaseSettings):
         description="Directory of the bulk export's files. Default: beside the file, "
         "`<db>.export`.",
     )
+    mirror: Path | None = Field(
+        default=None,
+        description="Directory in which blobs of indexed datasets are cached and given out "
+        "(com.atproto.sync.getBlob). Default: no mirror.",
+    )
+    mirror_bytes: int = Field(
+        default=50_000_000_000, ge=1, description="Size of that cache, and of a blob in it."
+    )
     public_url: str | None = Field(
         default=None,
         pattern=r"^https?://[A-Za-z0-9.:\-\[\]]+$",

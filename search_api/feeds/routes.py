@@ -11,18 +11,22 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
-from atdata.protocol.errors import XrpcError
+from atdata.network.http import HttpClient, Policy
+from atdata.protocol.cid import Cid
+from atdata.protocol.errors import ProtocolError, XrpcError
+from atdata.protocol.syntax import Did
 from atdata.protocol.views import DatasetDetail, to_json
 from search_api.config import SearchConfig
 from search_api.database import Database
 from search_api.feeds import croissant, mcp, results, sitemap, syndication
 from search_api.feeds.asking import Pairs, Queries, asked_pairs, guarded
 from search_api.feeds.export import Exporter
+from search_api.feeds.mirror import GET_BLOB, Mirror
 from search_api.methods import SEARCH_DATASETS
 from search_api.origin import is_dev, origin
 from search_api.snippet import load_snippet
 from search_api.web.text import page_url
-from search_api.xrpc import error_response, json_response
+from search_api.xrpc import error_response, invalid, json_response
 
 AT_A_TIME = 2  # files that are being made for all clients
 
@@ -143,6 +147,33 @@ def add_export(app: FastAPI, database: Database, config: SearchConfig) -> None:
 
     app.add_api_route("/export", guarded(listed), methods=["GET", "HEAD"])
     app.add_api_route("/export/{seq}/{name}", guarded(file), methods=["GET", "HEAD"])
+
+
+def add_mirror(app: FastAPI, database: Database, config: SearchConfig) -> None:
+    """``getBlob``, if a directory for it is configured."""
+    if config.mirror is None:
+        return
+    client = HttpClient(Policy(dev=config.dev))
+    mirror = Mirror(database, client, config.mirror, config.mirror_bytes)
+
+    def blob(request: Request) -> Response:
+        given = {name: request.query_params.getlist(name) for name in ("did", "cid")}
+        if any(len(values) != 1 for values in given.values()):
+            raise invalid("did and cid: each is needed once")
+        try:
+            did, cid = Did.parse(given["did"][0]), Cid.parse(given["cid"][0])
+        except ProtocolError as error:
+            raise invalid(str(error)) from error
+        headers = {
+            "ETag": f'"{cid}"',
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "X-Content-Type-Options": "nosniff",
+            "Content-Disposition": f'attachment; filename="{cid}"',
+        }
+        path = mirror.blob(did, cid)
+        return FileResponse(path, headers=headers, media_type="application/octet-stream")
+
+    app.add_api_route(f"/xrpc/{GET_BLOB}", guarded(blob), methods=["GET", "HEAD"])
 
 
 def add_mcp(app: FastAPI, queries: Queries, config: SearchConfig, version: str) -> None:
