@@ -185,8 +185,9 @@ def _statements(datasets: int) -> list[str]:
             "CASE n % 5 WHEN 0 THEN 'external' "
             "WHEN 1 THEN 's3' ELSE 'blobs' END, hash(n, 2) % 1000000, hash(n, 3) % 1000000000000, "
             "1 + n % 64 FROM made JOIN made_name USING (n) JOIN made_text USING (n) "
-            f"JOIN (SELECT n, {_pick('schema', SCHEMAS)} AS s, {_pick('licence', len(_LICENSES))} AS l "
-            "FROM dataset_number, range(1) AS t(k)) USING (n) JOIN made_schema ON made_schema.n = s "
+            f"JOIN (SELECT n, {_pick('schema', SCHEMAS)} AS s, "
+            f"{_pick('licence', len(_LICENSES))} AS l FROM dataset_number, range(1) AS t(k)) "
+            "USING (n) JOIN made_schema ON made_schema.n = s "
             "JOIN licence ON licence.i = l"
         ),
         (
