@@ -79,7 +79,9 @@ def lenses(session: Session, docs: Sequence[int]) -> dict[int, LensView]:
     """The visible ones of ``docs``, by key."""
     if not docs:
         return {}
-    rows = session.rows(f"{_LENSES} WHERE l.doc IN ({marks(docs)})", docs)
+    # Keys on both sides of the join: two lookups instead of a scan of all records.
+    both = f"l.doc IN ({marks(docs)}) AND r.doc IN ({marks(docs)})"
+    rows = session.rows(f"{_LENSES} WHERE {both}", [*docs, *docs])
     return {row[0]: lens_view(row) for row in rows}
 
 
