@@ -11,20 +11,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from atdata.protocol.errors import InvalidSyntax, NotFound, quote
+from atdata.protocol.errors import NotFound, quote
 from atdata.protocol.keys import key_of
 from atdata.protocol.syntax import AtUri, Did, Handle
-from atdata.protocol.versions import SemverKey, semver_key
 from atdata.protocol.views import (
     DatasetDetail,
     DatasetView,
     FieldView,
-    LatestSchema,
-    LicenseCount,
     SchemaDetail,
-    SchemaVersion,
     SchemaView,
-    TagCount,
 )
 from search_api.database import Row, Session, marks
 from search_api.views import (
@@ -38,7 +33,6 @@ from search_api.views import (
 )
 
 MAX_FIELDS = 1_000  # shown of one schema
-MAX_VERSIONS = 10_000  # of one schema family
 Position = tuple[int, int]  # sort_at in microseconds, doc: where a page ended
 
 # --- identifiers ------------------------------------------------------------------------------
@@ -241,43 +235,6 @@ def newest(
     )
 
 
-def latest_schema(session: Session, schema_id: str) -> LatestSchema:
-    """The newest of the schemas whose record key is ``{schema_id}:{semver}`` (``@`` in writers
-    that predate the rule for record keys). Raises ``NotFound``.
-
-    Where several authors have the same family, all its versions count, and of one version the
-    first URI.
-    """
-    rows = session.rows(
-        "SELECT r.uri, r.rkey, r.record FROM schemas s JOIN records r ON r.doc = s.doc "
-        "JOIN repos p ON p.repo = r.repo AND p.active "
-        "WHERE starts_with(r.rkey, ?) OR starts_with(r.rkey, ?) ORDER BY r.uri LIMIT ?",
-        [f"{schema_id}:", f"{schema_id}@", MAX_VERSIONS],
-    )
-    versions = [
-        (key, uri, version, record)
-        for uri, rkey, record in rows
-        if (key := _semver(version := rkey[len(schema_id) + 1 :])) is not None
-    ]
-    if not versions:
-        raise NotFound(f"the index has no schema {quote(schema_id)}")
-    versions.sort(key=lambda found: found[0], reverse=True)
-    _, uri, version, record = versions[0]
-    return LatestSchema(
-        uri=uri,
-        version=version,
-        record=json.loads(record),
-        all_versions=tuple(SchemaVersion(uri, version) for _, uri, version, _ in versions),
-    )
-
-
-def _semver(version: str) -> SemverKey | None:
-    try:
-        return semver_key(version)
-    except InvalidSyntax:
-        return None
-
-
 def _with_fields(session: Session, rows: Sequence[Row]) -> list[SchemaView]:
     fields: defaultdict[int, list[FieldView]] = defaultdict(list)
     for row in session.rows(
@@ -287,39 +244,3 @@ def _with_fields(session: Session, rows: Sequence[Row]) -> list[SchemaView]:
     ):
         fields[row[0]].append(field_view(row))
     return [schema_view(row, fields[row[0]]) for row in rows]
-
-
-# --- counts -----------------------------------------------------------------------------------
-
-_COUNTED = """
-SELECT value, count(*) AS n FROM ({values}) JOIN records r USING (doc)
-JOIN repos p ON p.repo = r.repo AND p.active
-GROUP BY value HAVING $1::BIGINT IS NULL OR (-n, value) > (-$1::BIGINT, $2::VARCHAR)
-ORDER BY n DESC, value LIMIT $3
-"""
-_TAGS = _COUNTED.format(
-    values="SELECT DISTINCT doc, lower(trim(tag)) AS value FROM dataset_tags "
-    "WHERE trim(tag) <> '' AND starts_with(lower(trim(tag)), $4)"
-)
-_LICENSES = _COUNTED.format(
-    values="SELECT doc, coalesce(license_spdx, nullif(trim(license), '')) AS value FROM datasets "
-    "WHERE value IS NOT NULL"
-)
-
-
-def tags(
-    session: Session, prefix: str, limit: int, after: tuple[int, str] | None
-) -> tuple[TagCount, ...]:
-    """Tags (folded) that begin with ``prefix`` (folded), most datasets first, then by text."""
-    count, tag = after or (None, None)
-    rows = session.rows(_TAGS, [count, tag, limit, prefix])
-    return tuple(TagCount(tag, count) for tag, count in rows)
-
-
-def licenses(
-    session: Session, limit: int, after: tuple[int, str] | None
-) -> tuple[LicenseCount, ...]:
-    """Licences, most datasets first, then by text."""
-    count, name = after or (None, None)
-    rows = session.rows(_LICENSES, [count, name, limit])
-    return tuple(LicenseCount(name, count) for name, count in rows)

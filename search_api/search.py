@@ -15,15 +15,12 @@ from atdata.protocol.views import (
     DatasetDetail,
     DatasetPage,
     IndexStatus,
-    LatestSchema,
     LensPage,
     LensView,
-    LicensePage,
     SchemaDetail,
     SchemaPage,
-    TagPage,
 )
-from search_api import corpus, facets, index_status, lens_graph, paging, queries
+from search_api import facets, index_status, lens_graph, paging, queries
 from search_api.conditions import Question
 from search_api.database import Database
 from search_api.find_datasets import DatasetFinder
@@ -75,11 +72,6 @@ class Search:
         with self._database.session() as session:
             return queries.schema(session, uri)
 
-    def latest_schema(self, schema_id: str) -> LatestSchema:
-        """Raises ``NotFound``."""
-        with self._database.session() as session:
-            return queries.latest_schema(session, schema_id)
-
     def lenses(
         self, source: AtUri | None, target: AtUri | None, limit: int, cursor: str | None
     ) -> LensPage:
@@ -105,25 +97,6 @@ class Search:
             found = queries.schema_names(session, keys.values())
         return {uri: " ".join(found[key]) for uri, key in keys.items() if key in found}
 
-    def tags(self, prefix: str, limit: int, cursor: str | None) -> TagPage:
-        """One page by (count, tag): a tag whose count changes in between may move across the cut.
-        Raises ``InvalidCursor``."""
-        asked = paging.fingerprint("tags", prefix)
-        after = _count(cursor, asked)
-        with self._database.session() as session:
-            found = queries.tags(session, corpus.fold(session, prefix), limit + 1, after)
-        page, last = paging.cut(found, limit)
-        return TagPage(page, paging.encode(asked, (last.count, last.tag)) if last else None)
-
-    def licenses(self, limit: int, cursor: str | None) -> LicensePage:
-        """One page by (count, licence), like ``tags``. Raises ``InvalidCursor``."""
-        asked = paging.fingerprint("licenses")
-        after = _count(cursor, asked)
-        with self._database.session() as session:
-            found = queries.licenses(session, limit + 1, after)
-        page, last = paging.cut(found, limit)
-        return LicensePage(page, paging.encode(asked, (last.count, last.license)) if last else None)
-
     def status(self) -> IndexStatus:
         """Sources, counts, drops."""
         with self._database.session() as session:
@@ -135,13 +108,6 @@ def _position(cursor: str | None, asked: str) -> Position | None:
         return None
     moment, doc = paging.decode(cursor, asked, (int, int))
     return int(moment), int(doc)
-
-
-def _count(cursor: str | None, asked: str) -> tuple[int, str] | None:
-    if cursor is None:
-        return None
-    count, text = paging.decode(cursor, asked, (int, str))
-    return int(count), str(text)
 
 
 def _page(
