@@ -48,9 +48,8 @@ def main() -> None:
     rng = random.Random(5)
     started = time.perf_counter()
     graph = made(rng, SCHEMAS, LENSES)
-    print(
-        f"{len(graph):,} lenses between {SCHEMAS:,} schemas in {time.perf_counter() - started:.1f} s"
-    )
+    took = time.perf_counter() - started
+    print(f"{len(graph):,} lenses between {SCHEMAS:,} schemas in {took:.1f} s")
     goals = Goals()
 
     def two() -> tuple[list[int], list[int]]:

@@ -56,8 +56,10 @@ RECORDS: dict[str, Record] = {
 }
 QUERIES = {
     "searchDatasets": (
-        "q tags tagsAny license schema fields author storage namespace minSamples maxSamples "
-        "minBytes maxBytes createdAfter createdBefore sort fuzzy facets limit cursor",
+        (
+            "q tags tagsAny license schema fields author storage namespace minSamples maxSamples "
+            "minBytes maxBytes createdAfter createdBefore sort fuzzy facets limit cursor"
+        ),
         "",
     ),
     "getDataset": ("uri", "uri"),
