@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from atdata.protocol.views import (
+from atdata.protocol.status_views import (
     Counts,
     DropCount,
     IndexStatus,

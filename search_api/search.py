@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from atdata.protocol.keys import key_of
+from atdata.protocol.status_views import IndexStatus
 from atdata.protocol.syntax import AtUri, Did, Handle
 from atdata.protocol.views import (
     DatasetDetail,
     DatasetPage,
-    IndexStatus,
     LensPage,
     LensView,
     SchemaDetail,

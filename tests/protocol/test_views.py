@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atdata.protocol import lexicon_types as types
-from atdata.protocol import views
+from atdata.protocol import status_views, views
 from atdata.protocol.errors import InvalidRecord
 from atdata.protocol.lexicon import builtin_catalog
 
@@ -27,8 +27,14 @@ ANSWERS: dict[str, type] = {
     "findLenses": views.LensPage,
     "listTags": views.TagPage,
     "listLicenses": views.LicensePage,
-    "getIndexStatus": views.IndexStatus,
+    "getIndexStatus": status_views.IndexStatus,
     "getLatestSchema": views.LatestSchema,
+}
+CLASSES: dict[str, type] = {
+    name: cls
+    for module in (views, status_views)
+    for name, cls in vars(module).items()
+    if dataclasses.is_dataclass(cls) and cls.__module__ == module.__name__
 }
 # A lexicon's array cannot mix integers and nulls: described there in prose.
 UNDECLARED = {(views.FieldView, "shape")}
@@ -60,7 +66,7 @@ def pairs() -> dict[str, tuple[types.Object, type]]:
         if name.startswith(f"{NS}.defs#"):
             assert isinstance(definition, types.Object)
             view = name.rpartition("#")[2]
-            found[view] = (definition, getattr(views, view[0].upper() + view[1:]))
+            found[view] = (definition, CLASSES[view[0].upper() + view[1:]])
     return found
 
 
@@ -89,12 +95,7 @@ def assert_same_type(definition: types.Definition, hint: Any) -> None:
 
 
 def test_every_view_has_a_definition() -> None:
-    classes = {
-        cls
-        for cls in vars(views).values()
-        if dataclasses.is_dataclass(cls) and cls.__module__ == views.__name__
-    }
-    assert {cls for _, cls in PAIRS.values()} == classes
+    assert {cls for _, cls in PAIRS.values()} == set(CLASSES.values())
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -167,7 +168,7 @@ def test_null_is_the_same_as_absent() -> None:
     assert views.from_json(views.TagPage, body) == views.TagPage(())
     body = {"sources": None, "counts": None}
     with pytest.raises(InvalidRecord, match="is missing"):
-        views.from_json(views.IndexStatus, body)
+        views.from_json(status_views.IndexStatus, body)
 
 
 @pytest.mark.parametrize(

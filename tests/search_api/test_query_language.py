@@ -65,7 +65,7 @@ def test_syntax(text: str, parsed: ParsedQuery) -> None:
 def test_what_is_no_syntax_is_words(text: str, words: tuple[str, ...]) -> None:
     parsed = parse_query(text)
     assert parsed.words == words
-    assert not (parsed.phrases or parsed.excluded or parsed.conditions)
+    assert (list(parsed.phrases), list(parsed.excluded), list(parsed.conditions)) == ([], [], [])
 
 
 def test_stop_words_decide_only_where_there_are_no_others() -> None:
