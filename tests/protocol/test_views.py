@@ -34,7 +34,7 @@ CLASSES: dict[str, type] = {
     name: cls
     for module in (views, status_views)
     for name, cls in vars(module).items()
-    if dataclasses.is_dataclass(cls) and cls.__module__ == module.__name__
+    if isinstance(cls, type) and dataclasses.is_dataclass(cls) and cls.__module__ == module.__name__
 }
 # A lexicon's array cannot mix integers and nulls: described there in prose.
 UNDECLARED = {(views.FieldView, "shape")}
