@@ -217,10 +217,17 @@ class SearchResults(Sequence[DatasetHit]):
 
 
 def _added_up(counted: Sequence[FacetsView]) -> FacetsView:
-    """Facets of queries that have no hit in common, as one; None becomes empty."""
+    """Facets of queries that differ in their schema alone, as one; None becomes empty. Schemas are
+    counted as if none were asked for, and so alike by all of them."""
     return FacetsView(
         **{
-            name: _sum([value for facets in counted for value in getattr(facets, name) or ()])
+            name: _sum(
+                [
+                    value
+                    for facets in (counted[:1] if name == "schemas" else counted)
+                    for value in getattr(facets, name) or ()
+                ]
+            )
             for name in search_api.FACETS
         }
     )
