@@ -95,6 +95,7 @@ class _Track:
         """Read once more, from the cursor on."""
         self.connection += 1
         self._spans, self._ended = self._recording.spans(self._name), False
+        self._reached = self._cursor(self.url) or 0
         self.screen.begin(self.connection)
 
     @property
@@ -106,12 +107,13 @@ class _Track:
 
     def read(self) -> list[Item]:
         """What matters of the next frames, and what the cursor needs of the others."""
-        reached, take, at = self._cursor(self.url) or 0, self.screen.take, 0
+        take, at = self.screen.take, 0
         for span in islice(self._spans, _AT_ONCE):
             buffer, start, end, at = span
-            if reached and (_seq_of(buffer[start:end]) or 0) <= reached:
-                continue
-            reached = 0
+            if self._reached:
+                if (_seq_of(buffer[start:end]) or 0) <= self._reached:
+                    continue
+                self._reached = 0  # a source that begins again from below is read on
             take(buffer, start, end)
         self._ended = not at
         return self.screen.items(at)

@@ -44,11 +44,12 @@ class Worker:
                 raise ended
 
     async def _listen(self) -> None:
-        async with asyncio.TaskGroup() as taking:
+        taking: asyncio.Task[None] | None = None
+        async with asyncio.TaskGroup() as group:
             while (data := await self._channel.receive()) is not None:
                 match wire.order_of(data):
                     case wire.Take() as take:
-                        taking.create_task(self._take(take))
+                        taking = group.create_task(self._take(take))
                     case wire.Settle(cursors):
                         self._cursors.update(cursors)
                         self._intake.settle()
@@ -56,6 +57,8 @@ class Worker:
                         self._tracked.update(dids)
                     case wire.Obey(orders):
                         await self._intake.obey(orders)
+            if taking is not None:
+                taking.cancel()  # nobody is there for its answer, and it may wait for long
 
     async def _take(self, take: wire.Take) -> None:
         taken = await self._intake.take(take.rest, take.timeout)

@@ -20,6 +20,7 @@ from indexer.subscribe import Link
 
 _HEAD = 8  # bytes of a message's length
 _BUFFER = 1 << 20
+_RECEIVED = 7  # fields; a run has eight
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,6 @@ def _packed_item(item: Item) -> tuple[Any, ...]:
             item.seq,
             item.time,
             item.regressed,
-            None,
         )
     return (
         item.source,
@@ -145,7 +145,7 @@ def _packed_item(item: Item) -> tuple[Any, ...]:
 
 
 def _item_of(fields: Sequence[Any]) -> Item:
-    return Received(*fields) if len(fields) == 7 else Passed(*fields[:-1])
+    return Received(*fields) if len(fields) == _RECEIVED else Passed(*fields)
 
 
 class Channel:

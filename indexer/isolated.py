@@ -63,10 +63,11 @@ class IsolatedIntake:
                     self._answers.put_nowait(wire.answer_of(answer))
             finally:
                 self._connected.clear()
-                self._channel, self._asked = None, False
+                self._channel = None
                 channel.close()
                 await _end(child)
-            self._answers.put_nowait(None)
+            if self._asked and self._answers.empty():
+                self._answers.put_nowait(None)  # nobody else will answer
             log.error("the receiving process ended", status=child.returncode)
             await asyncio.sleep(_AGAIN_SECONDS)
 

@@ -18,9 +18,9 @@ from websockets.client import ClientProtocol
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Event, State
 
+from indexer.bulk import RUN_SECONDS
 from indexer.screen import Everything, Sink
 
-RUN_SECONDS = 0.05  # what does not matter is handed on this late at most
 _CLOSE_SECONDS = 1.0
 
 _BINARY = Opcode.BINARY

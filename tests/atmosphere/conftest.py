@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from atdata import settings as settings_module
 from atdata.atmosphere import AtmosphereClient
 from atdata.settings import Settings
 from deploy.devnet.devnet import Devnet
+from tests.atmosphere.made import features, tar_of
 
 Configure = Callable[..., Settings]
 
@@ -46,3 +48,12 @@ def accounts(devnet: Devnet) -> Callable[[int, str], AtmosphereClient]:
         return made[name]
 
     return client
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> str:
+    """Three shards of ten samples, as a brace pattern."""
+    for n in range(3):
+        samples = features(30)[10 * n : 10 * n + 10]
+        (tmp_path / f"data-{n:06d}.tar").write_bytes(tar_of(samples, 10 * n))
+    return str(tmp_path / "data-{000000..000002}.tar")

@@ -34,15 +34,6 @@ def client(accounts: Accounts, on_devnet: Devnet) -> AtmosphereClient:
     return accounts(0, "index-author")
 
 
-@pytest.fixture
-def shards(tmp_path: Path) -> str:
-    """Three shards of ten samples, as a brace pattern."""
-    for n in range(3):
-        samples = features(30)[10 * n : 10 * n + 10]
-        (tmp_path / f"data-{n:06d}.tar").write_bytes(tar_of(samples, 10 * n))
-    return str(tmp_path / "data-{000000..000002}.tar")
-
-
 # --- the specification's complete example -----------------------------------------------------
 
 

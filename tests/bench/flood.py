@@ -35,9 +35,7 @@ GOAL = 1.0  # seconds
 _POLL = 0.01
 
 
-async def watch(
-    connection: duckdb.DuckDBPyConnection, others: int, done: asyncio.Event
-) -> dict[str, float]:
+async def watch(connection: duckdb.DuckDBPyConnection, others: int) -> dict[str, float]:
     """When each of the others' rows was seen first."""
     seen: dict[str, float] = {}
     while len(seen) < others:
@@ -45,7 +43,6 @@ async def watch(
         for (did,) in connection.cursor().execute(query).fetchall():
             seen.setdefault(did, time.time())
         await asyncio.sleep(_POLL)
-    done.set()
     return seen
 
 
@@ -63,7 +60,7 @@ async def follow(about: dict[str, Any], folder: Path) -> tuple[dict[str, float],
     registry = CollectorRegistry()
     indexer = Indexer(config, connection, Resolver(http, plc=config.plc), registry=registry)
     task, started, most = asyncio.create_task(indexer.run()), time.time(), 0
-    watching = asyncio.create_task(watch(connection, about["others"], asyncio.Event()))
+    watching = asyncio.create_task(watch(connection, about["others"]))
 
     def at_the_end() -> bool:
         nonlocal most

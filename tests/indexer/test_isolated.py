@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from atdata.protocol import cbor
 from indexer.intake import IntakeSettings, Orders, SourceLink, Waiting
+from indexer.intake_process import serve
 from indexer.intake_wire import (
     Answer,
+    Channel,
     Obey,
     Order,
     Settle,
@@ -232,3 +236,21 @@ asyncio.run(main())
         await until(lambda: not Path(f"/proc/{child}").exists(), lambda: "it ended")
 
     asyncio.run(gone())
+
+
+def test_an_answer_that_nobody_waits_for_does_not_keep_it(tmp_path: Path) -> None:
+    """Left behind, it would connect again beside the next one."""
+    settings = replace(SETTINGS, sources=(), spill_folder=str(tmp_path))
+
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        serving = asyncio.create_task(serve(theirs))
+        channel = await Channel.over(ours)
+        channel.send(packed(Start(settings, 0, {}, [])))
+        channel.send(packed(Take(0.0, 3600.0)))
+        await asyncio.sleep(0.1)
+        assert not serving.done()
+        channel.close()
+        await asyncio.wait_for(serving, 10)
+
+    asyncio.run(main())
