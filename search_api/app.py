@@ -23,8 +23,10 @@ from atdata.protocol.errors import AtdataError, InvalidSyntax, StoreError, XrpcE
 from atdata.protocol.lexicon import Catalog, builtin_catalog
 from atdata.protocol.syntax import Nsid
 from search_api import index_status, openapi
+from search_api.conditions import Question
 from search_api.config import SearchConfig
 from search_api.database import Database
+from search_api.discovery import Discovery
 from search_api.discovery_methods import all_methods
 from search_api.feeds.asking import Queries
 from search_api.feeds.routes import add_export, add_feeds, add_mcp, add_mirror, add_site
@@ -36,7 +38,8 @@ from search_api.methods import methods
 from search_api.origin import origin
 from search_api.search import Search
 from search_api.text_index import TextIndex
-from search_api.web.pages import Pages, add_pages
+from search_api.web.pages import add_pages
+from search_api.web.rendering import Renderer
 from search_api.xrpc import (
     MAX_QUERY_STRING,
     Method,
@@ -50,6 +53,7 @@ from search_api.xrpc import (
 
 VERSION = version("atdata")
 SERVICE_ID = "#atdata_search"
+SIMILAR_CANDIDATES = 100  # hits of a word of a name
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +70,9 @@ def create_app(
     """
     catalog = builtin_catalog()
     search = Search(database, text_index)
+    discovery = Discovery(
+        database, lambda word: search.datasets(Question(word), SIMILAR_CANDIDATES, None)
+    )
     follower = Follower(text_index, config.follow_seconds)
     subscriptions = Subscriptions(database, config)
 
@@ -84,7 +91,7 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
     )
-    answered = all_methods(catalog, database, methods(search))
+    answered = all_methods(catalog, database, methods(search), discovery)
     metrics = _Metrics(registry or CollectorRegistry(), text_index)
     for method in answered:
         app.add_api_route(
@@ -100,8 +107,8 @@ def create_app(
     add_site(app, database, queries, config)
     add_export(app, database, config)
     add_mcp(app, queries, config, VERSION)
-    pages = add_pages(app, catalog, search, config)
-    _add_error_handlers(app, pages)
+    renderer = add_pages(app, catalog, search, discovery, config)
+    _add_error_handlers(app, renderer)
     app.add_middleware(HttpCache)
     app.add_middleware(RateLimit, config=config)
     app.add_middleware(
@@ -230,12 +237,12 @@ def _add_service_routes(
     )
 
 
-def _add_error_handlers(app: FastAPI, pages: Pages) -> None:
+def _add_error_handlers(app: FastAPI, renderer: Renderer) -> None:
     names = {404: "NotFound", 405: "MethodNotAllowed"}
 
     def shown(request: Request, error: XrpcError) -> Response:
         if "text/html" in request.headers.get("accept", ""):
-            return pages.error(request, error)
+            return renderer.error(request, error)
         return error_response(error)
 
     def http_error(request: Request, error: Exception) -> Response:

@@ -7,33 +7,20 @@ from collections.abc import Iterable
 from atdata.protocol.lexicon import Catalog
 from atdata.protocol.namespaces import FOUNDATION
 from atdata.protocol.syntax import AtUri, Did, Handle
-from atdata.protocol.views import DatasetPage
 from search_api import successor
 from search_api.database import Database
 from search_api.discovery import Discovery
 from search_api.field_terms import FieldTerm
 from search_api.lens_routes import Route
-from search_api.methods import SEARCH_DATASETS, required_uri
+from search_api.methods import required_uri
 from search_api.schema_search import SchemaQuestion
-from search_api.xrpc import Method, Params, invalid, parse_params
-
-FIRST_HITS = 100  # of a word, as candidates for similar datasets
+from search_api.xrpc import Method, Params, invalid
 
 
 def all_methods(
-    catalog: Catalog, database: Database, searching: tuple[Method, ...]
+    catalog: Catalog, database: Database, searching: tuple[Method, ...], discovery: Discovery
 ) -> tuple[Method, ...]:
-    """``searching``, what else the database answers, and the successor's names for all that."""
-    (search,) = (method for method in searching if method.nsid == SEARCH_DATASETS)
-
-    def find_word(word: str) -> DatasetPage:
-        pairs = [("q", word), ("limit", str(FIRST_HITS))]
-        found = search.answer(parse_params(catalog, SEARCH_DATASETS, pairs))
-        if not isinstance(found, DatasetPage):
-            raise TypeError("searchDatasets gives pages of datasets")
-        return found
-
-    discovery = Discovery(database, find_word)
+    """``searching``, what else ``discovery`` answers, and the successor's names for all that."""
     own = (*searching, *_lenses(discovery), *_schemas(discovery), *_others(discovery))
     return (*own, *successor.methods(catalog, database, own))
 
