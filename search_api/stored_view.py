@@ -6,7 +6,7 @@ Rule: what comes back is what was put in, for every view; another list of fields
 from __future__ import annotations
 
 import json
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 
 from atdata.protocol.views import DatasetView, SizeView
 
@@ -28,7 +28,8 @@ class StoredView:
 def pack(stored: StoredView) -> bytes:
     """``stored`` as bytes."""
     values = [getattr(stored.view, name) for name in _NAMES]
-    values[_SIZE] = astuple(stored.view.size)
+    size = stored.view.size
+    values[_SIZE] = (size.samples, size.bytes, size.shards)
     kept = stored.fields[:MAX_FIELDS]
     return json.dumps([stored.schema, kept, values], separators=(",", ":")).encode()
 

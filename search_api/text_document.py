@@ -7,6 +7,7 @@ an index of another version is built anew.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import tantivy
 from tantivy import Schema
@@ -110,16 +111,22 @@ def _add_words(made: tantivy.Document, text: DatasetText) -> None:
         [schema, handle, *text.fields],
         [text.description or "", text.license_label or ""],
     )
-    words: list[str] = []
+    distinct: dict[str, None] = {}
+    begun: dict[str, None] = {}
     for name, place in zip(PROMINENCE, places, strict=True):
-        words += index_words(" ".join(place))
-        distinct = dict.fromkeys(words)
-        begun = {BEGUN + word[:size]: None for word in distinct for size in range(1, SHORT + 1)}
+        more = dict.fromkeys(word for part in place for word in index_words(part))
+        begun |= dict.fromkeys(start for word in more for start in _beginnings(word))
+        distinct |= more
         made.add_text(name, " ".join([*distinct, *begun]))
-        for run in place:  # each its own value: no phrase leads from one into the next
-            made.add_text("runs", " ".join(query_words(run, len(run) + 1)))
+        for part in place:  # each its own value: no phrase leads from one into the next
+            made.add_text("runs", " ".join(query_words(part, len(part) + 1)))
     made.add_text("schema_words", " ".join(index_words(schema)))
     made.add_text("handle_words", " ".join(index_words(handle)))
+
+
+@lru_cache(maxsize=50_000)
+def _beginnings(word: str) -> tuple[str, ...]:
+    return tuple(BEGUN + word[:size] for size in range(1, min(SHORT, len(word)) + 1))
 
 
 def marker(seq: int, doc: int) -> tantivy.Document:

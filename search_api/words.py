@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 MAX_QUERY_WORDS = 32
 MAX_WORD = 64  # characters; longer ones are cut, on both sides alike
@@ -38,15 +39,24 @@ def query_words(text: str, limit: int = MAX_QUERY_WORDS) -> list[str]:
 def index_words(text: str) -> list[str]:
     """The words under which a text can be found: those of ``query_words``, and for a compound
     (``CIFAR-10``, ``ImageSample``, ``bounding_box``) its parts and their joined whole."""
-    found: list[str] = []
-    for chunk in text.split():
-        words = list(_words(normal(chunk)))
-        found += words
-        if len(words) > 1 and not _UNSPACED.search(chunk):
-            found.append("".join(words))
-        parts = [part.lower() for part in _PARTS.findall(chunk)]
-        found += (part for part in parts if part not in words)
-    return [word[:MAX_WORD] for word in found]
+    return [
+        word
+        for chunk in text.split()
+        for word in (_known_words if len(chunk) <= MAX_WORD else _chunk_words)(chunk)
+    ]
+
+
+def _chunk_words(chunk: str) -> tuple[str, ...]:
+    words = list(_words(normal(chunk)))
+    found = list(words)
+    if len(words) > 1 and not _UNSPACED.search(chunk):
+        found.append("".join(words))
+    parts = [part.lower() for part in _PARTS.findall(chunk)]
+    found += (part for part in parts if part not in words)
+    return tuple(word[:MAX_WORD] for word in found)
+
+
+_known_words = lru_cache(maxsize=50_000)(_chunk_words)
 
 
 def exact_form(text: str) -> str:

@@ -24,68 +24,11 @@ _LICENSES = (
     *(("CC0", "CC0-1.0"), ("Apache-2.0", "Apache-2.0"), ("ODbL", "ODbL-1.0")),
     *(("research use only", None), (None, None)),
 )
-_SYLLABLES = [
-    "ba",
-    "be",
-    "bi",
-    "bo",
-    "bra",
-    "ca",
-    "ce",
-    "co",
-    "cre",
-    "da",
-    "de",
-    "di",
-    "dra",
-    "el",
-    "en",
-    "fa",
-    "fi",
-    "flo",
-    "ga",
-    "ge",
-    "gra",
-    "ha",
-    "hi",
-    "in",
-    "ka",
-    "ki",
-    "la",
-    "le",
-    "lo",
-    "ma",
-    "me",
-    "mi",
-    "mo",
-    "na",
-    "ne",
-    "no",
-    "or",
-    "pa",
-    "pe",
-    "pla",
-    "ra",
-    "re",
-    "ri",
-    "ro",
-    "sa",
-    "se",
-    "si",
-    "sta",
-    "ta",
-    "te",
-    "ti",
-    "tra",
-    "u",
-    "va",
-    "ve",
-    "vo",
-    "wa",
-    "we",
-    "xi",
-    "za",
-]
+_SYLLABLES = (
+    "ba be bi bo bra ca ce co cre da de di dra el en fa fi flo ga ge gra ha hi in ka ki la le "
+    "lo ma me mi mo na ne no or pa pe pla ra re ri ro sa se si sta ta te ti tra u va ve vo wa "
+    "we xi za"
+).split()
 _KNOWN = ("image", "audio", "text", "marine", "street", "speech", "satellite", "medical", "robot")
 _ENDS = ("", "", "", "s", "er", "ing", "ion")
 
@@ -103,6 +46,7 @@ def words(count: int = VOCABULARY) -> list[str]:
 def fill(connection: duckdb.DuckDBPyConnection, datasets: int) -> None:
     """Make the tables and their rows, ``datasets`` datasets among them."""
     connection.execute(SCHEMA_SQL.read_text(encoding="utf-8"))
+    connection.execute("SET preserve_insertion_order = false; SET memory_limit = '6GB'")
     connection.execute(
         "CREATE TEMP TABLE word AS SELECT generate_subscripts($1, 1) - 1 AS i, unnest($1) AS w",
         [words()],

@@ -91,11 +91,17 @@ def test_a_second_start_resumes_from_its_cursor(tmp_path: Path) -> None:
         before = first.get(status)
     with node(tmp_path, *arguments) as second:
         second.wait_until(lambda: demo_is_indexed(second), "it is there again")
+        second.wait_until(lambda: len(cursors(second)) == 4, "both sources are connected again")
         after = second.get(status)
     assert (after["changes"], after["counts"]) == (before["changes"], before["counts"])
-    connected = re.findall(r'"cursor": (\d+), "event": "source connected"', first.log.read_text())
     last = sorted(source.last_seq or 0 for source in Recording.open(DEMO).manifest.sources)
-    assert sorted(map(int, connected)) == [0, 0, *last]
+    assert cursors(first) == [0, 0, *last]
+
+
+def cursors(node: Node) -> list[int]:
+    """Where sources were connected, by the log of all starts in this folder."""
+    connected = r'"cursor": (\d+), "event": "source connected"'
+    return sorted(map(int, re.findall(connected, node.log.read_text())))
 
 
 def test_the_readme_snippet_prints_samples(demo_node: Node, tmp_path: Path) -> None:
