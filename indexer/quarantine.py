@@ -15,6 +15,9 @@ import duckdb
 
 from indexer import arrow
 from indexer.drops import Drop
+from indexer.statements import delete, insert, with_keys
+
+_SIZES = "SELECT count(*), coalesce(sum(octet_length(frame)), 0) FROM quarantine"
 
 # Trimming reads all lengths; trimming to less than the limit makes that rare.
 _TRIM_TO = 0.8
@@ -85,19 +88,16 @@ class Quarantine:
         """Let go of the rows ``released``, and keep ``drops``, each with its time in microseconds
         since 1970. Returns the new size."""
         if released:
-            with arrow.registered(self._cursor, "doomed", arrow.keys(released)):
-                self._cursor.execute("DELETE FROM quarantine WHERE id IN (SELECT key FROM doomed)")
+            delete(self._cursor, "quarantine", "id", released)
             self._held = self._measure()
         if not drops:
             return self._held
         rows = {row.id: row for row in (_row(drop, at) for drop, at in drops)}
-        with arrow.registered(self._cursor, "doomed", arrow.keys(rows)):
-            replaced = self._sizes("WHERE id IN (SELECT key FROM doomed)")
-            self._cursor.execute("DELETE FROM quarantine WHERE id IN (SELECT key FROM doomed)")
-        with arrow.registered(
-            self._cursor, "incoming", arrow.table("quarantine", list(rows.values()))
-        ):
-            self._cursor.execute("INSERT INTO quarantine BY NAME SELECT * FROM incoming")
+        ((held, size),) = with_keys(self._cursor, f"{_SIZES} WHERE id IN {{keys}}", rows)
+        replaced = Held(int(held), int(size))
+        if replaced.rows:
+            delete(self._cursor, "quarantine", "id", rows)
+        insert(self._cursor, "quarantine", list(rows.values()))
         held = Held(
             self._held.rows + len(rows) - replaced.rows,
             self._held.bytes + sum(len(row.frame) for row in rows.values()) - replaced.bytes,
@@ -125,13 +125,8 @@ class Quarantine:
         return self._measure()
 
     def _measure(self) -> Held:
-        return self._sizes("")
-
-    def _sizes(self, where: str) -> Held:
-        row = self._cursor.execute(
-            f"SELECT count(*), coalesce(sum(octet_length(frame)), 0) FROM quarantine {where}"  # noqa: S608
-        ).fetchone()
-        return Held(0, 0) if row is None else Held(int(row[0]), int(row[1]))
+        ((held, size),) = self._cursor.execute(_SIZES).fetchall()
+        return Held(int(held), int(size))
 
 
 def _row(drop: Drop, at: int) -> arrow.QuarantineRow:

@@ -21,6 +21,7 @@ from indexer import arrow
 from indexer.batch import Batch, Gap, Position, RepoState, SyncState
 from indexer.drops import DropReason
 from indexer.quarantine import Quarantine, QuarantineLimits
+from indexer.statements import delete, insert, with_keys
 from indexer.tables import Detail, Rows
 from indexer.tracked import Tracked
 
@@ -185,7 +186,7 @@ class Store:
         for kind in sorted(set(stored.values())):
             docs = [doc for doc, its_kind in stored.items() if its_kind == kind]
             for table in (*_TABLES_OF_KIND[kind], "records"):
-                self._delete(table, "doc", docs)
+                delete(self._cursor, table, "doc", docs)
         self._insert_rows(puts)
         changes = {rows.record.doc: "put" for rows in puts}
         changes.update({doc: "delete" for doc in sorted(stored) if doc not in changes})
@@ -198,41 +199,35 @@ class Store:
         since they are another account's: 63 bits of a hash can be searched for."""
         rows: list[tuple[int, str, str]] = []
         if batch.docs:
-            with arrow.registered(self._cursor, "touched", arrow.keys(batch.docs)):
-                rows += self._fetch(
-                    "SELECT doc, kind, did FROM records WHERE doc IN (SELECT key FROM touched)"
-                )
+            query = "SELECT doc, kind, did FROM records WHERE doc IN {keys}"
+            rows += with_keys(self._cursor, query, batch.docs)
         taken = {doc for doc, _, did in rows if batch.docs[doc][0] != did}
         if batch.purged:
-            with arrow.registered(self._cursor, "touched", arrow.keys(map(key_of, batch.purged))):
-                found = self._fetch(
-                    "SELECT doc, kind, did FROM records WHERE repo IN (SELECT key FROM touched)"
-                )
+            query = "SELECT doc, kind, did FROM records WHERE repo IN {keys}"
+            found = with_keys(self._cursor, query, {key_of(did) for did in batch.purged})
             rows += [row for row in found if row[2] in batch.purged]
         return {doc: kind for doc, kind, _ in rows if doc not in taken}, taken
 
     def _documents_of(self, dids: set[str]) -> list[int]:
         if not dids:
             return []
-        with arrow.registered(self._cursor, "touched", arrow.keys(map(key_of, dids))):
-            rows = self._fetch(
-                "SELECT doc FROM records WHERE repo IN (SELECT key FROM touched) ORDER BY doc"
-            )
-        return [doc for (doc,) in rows]
+        query = "SELECT doc FROM records WHERE repo IN {keys} ORDER BY doc"
+        return [doc for (doc,) in with_keys(self._cursor, query, {key_of(did) for did in dids})]
 
     def _insert_rows(self, puts: Sequence[Rows]) -> None:
-        self._insert("records", [rows.record for rows in puts])
+        insert(self._cursor, "records", [rows.record for rows in puts])
         details: dict[type[Detail], list[Detail]] = {}
         for rows in puts:
             details.setdefault(type(rows.detail), []).append(rows.detail)
         for kind, items in details.items():
-            self._insert(arrow.DETAIL_TABLES[kind], items)
-        self._insert("dataset_tags", [tag for rows in puts for tag in rows.tags])
-        self._insert("schema_fields", [field for rows in puts for field in rows.fields])
+            insert(self._cursor, arrow.DETAIL_TABLES[kind], items)
+        insert(self._cursor, "dataset_tags", [tag for rows in puts for tag in rows.tags])
+        insert(self._cursor, "schema_fields", [field for rows in puts for field in rows.fields])
 
     def _append_changes(self, changes: Sequence[tuple[int, str]]) -> None:
         first = self._change + 1
-        self._insert(
+        insert(
+            self._cursor,
             "changes",
             [arrow.ChangeRow(first + i, doc, action) for i, (doc, action) in enumerate(changes)],
         )
@@ -257,8 +252,8 @@ class Store:
     # --- SQL ----------------------------------------------------------------------------------
 
     def _replace(self, table: str, key: str, rows: Sequence[Any]) -> None:
-        self._delete(table, key, [getattr(row, key) for row in rows])
-        self._insert(table, rows)
+        delete(self._cursor, table, key, [getattr(row, key) for row in rows])
+        insert(self._cursor, table, rows)
 
     def _replace_named(self, table: str, key: str, rows: Sequence[Any]) -> None:
         """A few rows of a table whose key is text."""
@@ -266,20 +261,7 @@ class Store:
             names = [getattr(row, key) for row in rows]
             marks = ", ".join("?" * len(names))
             self._cursor.execute(f"DELETE FROM {table} WHERE {key} IN ({marks})", names)  # noqa: S608
-            self._insert(table, rows)
-
-    def _delete(self, table: str, column: str, keys: Sequence[int]) -> None:
-        """Table and column names are ours, so that they may stand in the statement."""
-        if keys:
-            with arrow.registered(self._cursor, "doomed", arrow.keys(keys)):
-                self._cursor.execute(
-                    f"DELETE FROM {table} WHERE {column} IN (SELECT key FROM doomed)"  # noqa: S608
-                )
-
-    def _insert(self, table: str, rows: Sequence[Any]) -> None:
-        if rows:
-            with arrow.registered(self._cursor, "incoming", arrow.table(table, rows)):
-                self._cursor.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")  # noqa: S608
+            insert(self._cursor, table, rows)
 
     def _fetch(self, query: str) -> list[Any]:
         return self._cursor.execute(query).fetchall()
