@@ -33,12 +33,14 @@ def fetch_blob(
     blob: BlobUri,
     spool: Spool,
     *,
+    max_bytes: int = MAX_BLOB_BYTES,
     sleep: Callable[[float], object] = time.sleep,
 ) -> IO[bytes]:
     """The whole blob, checked, from its beginning: in memory, or in a temporary file of ``spool``
     (where ``tempfile`` puts it: ``TMPDIR``) if it is larger than ``IN_MEMORY``.
 
-    Raises ``CidMismatch`` that names both CIDs, and ``NetworkError``.
+    Raises ``CidMismatch`` that names both CIDs, and ``NetworkError``: ``TooLarge`` for more than
+    ``max_bytes``.
     """
     for attempt in range(ATTEMPTS):
         began = False
@@ -48,7 +50,7 @@ def fetch_blob(
                 f"{pds}/xrpc/com.atproto.sync.getBlob",
                 params={"did": str(blob.did), "cid": str(blob.cid)},
                 headers={"Accept-Encoding": "identity"},
-                max_bytes=MAX_BLOB_BYTES,
+                max_bytes=max_bytes,
             ) as body:
                 began = True
                 return _checked(body, blob, spool)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from atdata import api as search_api
 from atdata.atmosphere.entries import DatasetEntry
 from atdata.atmosphere.repository import resolve_repo
+from atdata.blob_fetch import MAX_BLOB_BYTES
 from atdata.buckets import bucket_urls
 from atdata.dataset import Dataset, OnError
 from atdata.dict_sample import DictSample
@@ -125,27 +126,35 @@ def _source(found: FoundDataset) -> DataSource:
     return open_source(found.entry, found.pds)
 
 
-def open_source(entry: DatasetEntry, pds: str | None = None) -> DataSource:
+def open_source(
+    entry: DatasetEntry, pds: str | None = None, *, max_bytes: int = MAX_BLOB_BYTES
+) -> DataSource:
     """A source of all the shards of an entry. ``pds`` is the origin that serves its blobs; without
-    it the author's DID document says so.
+    it the author's DID document says so. A shard that is downloaded whole before anything of it is
+    seen may have ``max_bytes``.
 
     Raises ``BlockedAddress`` for a shard URL that a record from the network must not name, and
     ``InvalidRecord`` for a bucket that has no address.
     """
     match entry.record.storage:
         case BlobStorage(shards=blobs):
-            return BlobSource.from_uris(entry.data_urls, pds_endpoint=pds, known=blobs)
+            return BlobSource.from_uris(
+                entry.data_urls, pds_endpoint=pds, known=blobs, max_bytes=max_bytes
+            )
         case ExternalStorage(shards=shards):
-            return _addresses(entry.data_urls, shards)
+            return _addresses(entry.data_urls, shards, max_bytes)
         case S3Storage(shards=keys) as bucket:
-            return _addresses(bucket_urls(bucket), keys)
+            return _addresses(bucket_urls(bucket), keys, max_bytes)
 
 
-def _addresses(urls: Sequence[str], shards: Sequence[ExternalShard | S3Shard]) -> URLSource:
+def _addresses(
+    urls: Sequence[str], shards: Sequence[ExternalShard | S3Shard], max_bytes: int
+) -> URLSource:
     for url in urls:
         check_url(url)
     pairs = zip(urls, shards, strict=True)
-    return URLSource(urls, checksums={u: s.checksum for u, s in pairs if s.checksum is not None})
+    checksums = {u: s.checksum for u, s in pairs if s.checksum is not None}
+    return URLSource(urls, checksums=checksums, max_bytes=max_bytes)
 
 
 def check_url(url: str) -> None:

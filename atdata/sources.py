@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from atdata.bars import waited_for
-from atdata.blob_fetch import fetch_blob
+from atdata.blob_fetch import MAX_BLOB_BYTES, fetch_blob
 from atdata.checksums import algorithm_of, new_hash, wrong_digest
 from atdata.index import DataSource
 from atdata.protocol.cid import Cid
@@ -184,8 +184,8 @@ class URLSource(_Source):
     """Tars at http(s) addresses, by URL or brace pattern, fetched by the guarded client.
 
     ``checksums`` are those of shards, by URL. A shard that has one which can be computed (MD5,
-    SHA-1, SHA-2) is downloaded whole, into a temporary file, and seen only if it is right; any
-    other is seen as it arrives.
+    SHA-1, SHA-2) is downloaded whole, into a temporary file, and seen only if it is right; of more
+    than ``max_bytes`` it is ``TooLarge``. Any other is seen as it arrives.
 
     Raises ``BlockedAddress`` for another scheme, and for a user or password in an address;
     ``InvalidSyntax`` for a pattern of more than 200,000 shards.
@@ -194,7 +194,11 @@ class URLSource(_Source):
     """
 
     def __init__(
-        self, urls: str | Sequence[str], *, checksums: Mapping[str, Checksum] | None = None
+        self,
+        urls: str | Sequence[str],
+        *,
+        checksums: Mapping[str, Checksum] | None = None,
+        max_bytes: int | None = None,
     ) -> None:
         self.given: tuple[str, ...] = (urls,) if isinstance(urls, str) else tuple(urls)
         for url in self.given:
@@ -204,6 +208,7 @@ class URLSource(_Source):
                 raise BlockedAddress(f"{_shown(url)}: user and password don't belong in an address")
         self._urls = expand_all(self.given)
         self.checksums: dict[str, Checksum] = dict(checksums or {})
+        self.max_bytes = max_bytes
         self._spool = Spool()
 
     def list_shards(self) -> list[str]:
@@ -217,9 +222,9 @@ class URLSource(_Source):
         """
         checksum = self.checksums.get(shard_id)
         algorithm = algorithm_of(checksum)
-        stream = UrlStream(shard_id, settings().http)
         if checksum is None or algorithm is None:
-            return io.BufferedReader(stream, PIECE)
+            return io.BufferedReader(UrlStream(shard_id, settings().http), PIECE)
+        stream = UrlStream(shard_id, settings().http, max_bytes=self.max_bytes)
         seen = new_hash(algorithm)
 
         def check() -> None:
@@ -253,11 +258,14 @@ class BlobSource(_Source):
         *,
         pds_endpoint: str | None = None,
         known: Iterable[BlobShard] = (),
+        max_bytes: int = MAX_BLOB_BYTES,
     ) -> None:
-        """``known`` is what is known of the blobs already: their sizes and types."""
+        """``known`` is what is known of the blobs already: their sizes and types. One of more than
+        ``max_bytes`` is ``TooLarge``."""
         self.blobs: tuple[BlobUri, ...] = tuple(blobs)
         self.known: dict[str, BlobShard] = {str(blob.cid): blob for blob in known}
         self.pds_endpoint = None if pds_endpoint is None else pds_endpoint.rstrip("/")
+        self.max_bytes = max_bytes
         self._spool = Spool()
 
     @classmethod
@@ -285,10 +293,11 @@ class BlobSource(_Source):
         *,
         pds_endpoint: str | None = None,
         known: Iterable[BlobShard] = (),
+        max_bytes: int = MAX_BLOB_BYTES,
     ) -> Self:
         """From ``at://did/blob/cid``. Raises ``InvalidSyntax``."""
         blobs = [BlobUri.parse(uri) for uri in uris]
-        return cls(blobs, pds_endpoint=pds_endpoint, known=known)
+        return cls(blobs, pds_endpoint=pds_endpoint, known=known, max_bytes=max_bytes)
 
     def list_shards(self) -> list[str]:
         """``at://did/blob/cid`` of every blob."""
@@ -300,12 +309,15 @@ class BlobSource(_Source):
         blob = BlobUri.parse(shard_id)
         pds = self.pds_endpoint or _pds_of(blob.did, settings().resolver.resolve(blob.did).pds)
         try:
-            return fetch_blob(settings().http, pds, blob, self._spool)
+            return self._fetch(pds, blob)
         except (FetchFailed, FetchTimeout):
             moved_to = _pds_now(blob.did)
             if moved_to in (None, pds):
                 raise
-        return fetch_blob(settings().http, moved_to, blob, self._spool)
+        return self._fetch(moved_to, blob)
+
+    def _fetch(self, pds: str, blob: BlobUri) -> IO[bytes]:
+        return fetch_blob(settings().http, pds, blob, self._spool, max_bytes=self.max_bytes)
 
     def __repr__(self) -> str:
         return f"BlobSource({len(self.blobs)} blobs)"

@@ -61,14 +61,20 @@ def size_of_all(body: Body, start: int) -> int | None:
 class UrlStream(io.RawIOBase):
     """The bytes at ``url`` in order, over as many connections as it takes.
 
-    Raises ``NetworkError`` when it is made and while it is read. ``sleep`` waits before another
-    attempt. Closing it ends the request.
+    Raises ``NetworkError`` when it is made and while it is read: ``TooLarge`` for an answer of more
+    than ``max_bytes``. ``sleep`` waits before another attempt. Closing it ends the request.
     """
 
     def __init__(
-        self, url: str, client: HttpClient, *, sleep: Callable[[float], object] = time.sleep
+        self,
+        url: str,
+        client: HttpClient,
+        *,
+        max_bytes: int | None = None,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._url, self._client, self._sleep = url, client, sleep
+        self._max_bytes = max_bytes
         self._at = self._failures = self._reconnects = 0
         self._request = ExitStack()
         self._body = self._open({})
@@ -103,7 +109,11 @@ class UrlStream(io.RawIOBase):
     def _open(self, headers: dict[str, str]) -> Body:
         self._request.close()
         return self._request.enter_context(
-            self._client.stream(self._url, headers={"Accept-Encoding": "identity", **headers})
+            self._client.stream(
+                self._url,
+                headers={"Accept-Encoding": "identity", **headers},
+                max_bytes=self._max_bytes,
+            )
         )
 
     def _resume(self) -> None:
