@@ -134,7 +134,7 @@ def find_published(ref: str | HasUri, *, api: str | None = None) -> FoundDataset
 def _published(uri: AtUri, handle: str | None, api: str | None) -> FoundDataset:
     if api or settings().api:
         try:
-            return _from_index(search_api.get_dataset(str(uri), api=api), uri, handle)
+            return found_in(search_api.get_dataset(str(uri), api=api), uri, handle)
         except NotFound:
             pass  # perhaps newer than the index; the author's PDS has the last word
     dataset = fetch_record(uri)
@@ -239,7 +239,9 @@ def _public_entries(did: str) -> Iterator[DatasetEntry]:
                 yield read_entry(stored)
 
 
-def _from_index(detail: DatasetDetail, uri: AtUri, handle: str | None) -> FoundDataset:
+def found_in(detail: DatasetDetail, uri: AtUri, handle: str | None = None) -> FoundDataset:
+    """What an index answered about ``uri``. Raises ``InvalidRecord`` and ``CidMismatch`` where its
+    records are not those that their CIDs say."""
     view = detail.dataset
     if view.uri != str(uri):
         raise InvalidRecord(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from atdata.cli import find, index, node
+from atdata.cli import find, index, node, preview
 
 app = typer.Typer(
     name="atdata",
@@ -21,5 +21,6 @@ app.command("serve")(node.serve)
 app.command("search")(find.search)
 app.command("show")(find.show)
 app.command("lenses")(find.lenses)
+app.command("preview")(preview.preview)
 app.command("pull")(find.pull)
 app.add_typer(index.app, name="index")
