@@ -90,6 +90,13 @@ class BulkConnection(asyncio.BufferedProtocol):
             await self._more()
         self._fresh = False
 
+    def hang_up(self) -> None:
+        """Say goodbye, and do not wait: what is still on its way is not wanted."""
+        if self._core.state is State.OPEN:
+            self._core.send_close(CloseCode.NORMAL_CLOSURE)
+            self._flush()
+        self._abort()
+
     async def close(self) -> None:
         """Say goodbye, and wait for the other side, but not for long."""
         if self._core.state is State.OPEN:

@@ -48,7 +48,7 @@ class DiskIntake:
         self._taken = (track, items) if items else None
         return Taken(tuple(items), {})
 
-    async def obey(self, orders: Orders) -> None:
+    def obey(self, orders: Orders) -> None:
         """There is nobody to slow down for."""
         for track in self._tracks:
             track.halted_because = orders.halt.get(track.url, track.halted_because)

@@ -78,7 +78,7 @@ class Intake(Protocol):
     async def take(self, rest: float, timeout: float) -> Taken:
         """A run of items. Waits ``rest`` seconds for a full one, then up to ``timeout`` for any."""
 
-    async def obey(self, orders: Orders) -> None:
+    def obey(self, orders: Orders) -> None:
         """Change connections."""
 
     def settle(self) -> None:
@@ -137,13 +137,13 @@ class LocalIntake:
         self._taken = taken.items
         return taken
 
-    async def obey(self, orders: Orders) -> None:
+    def obey(self, orders: Orders) -> None:
         for url, why in orders.halt.items():
-            await self._subscriptions[url].halt(why)
+            self._subscriptions[url].halt(why)
         for url in orders.slow_down:
-            await self._subscriptions[url].slow_down()
+            self._subscriptions[url].slow_down()
         for url in orders.reconnect:
-            await self._subscriptions[url].reconnect()
+            self._subscriptions[url].reconnect()
 
     def settle(self) -> None:
         taken, self._taken = self._taken, ()

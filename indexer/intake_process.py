@@ -56,7 +56,7 @@ class Worker:
                     case wire.Track(dids):
                         self._tracked.update(dids)
                     case wire.Obey(orders):
-                        await self._intake.obey(orders)
+                        self._intake.obey(orders)
             if taking is not None:
                 taking.cancel()  # nobody is there for its answer, and it may wait for long
 

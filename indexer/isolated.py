@@ -83,7 +83,7 @@ class IsolatedIntake:
         self._links, self._waiting = answer.links, answer.waiting
         return answer.taken
 
-    async def obey(self, orders: Orders) -> None:
+    def obey(self, orders: Orders) -> None:
         self._halted.update(orders.halt)
         self._tell(wire.Obey(orders))
 

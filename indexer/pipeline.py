@@ -258,7 +258,7 @@ class Indexer:
         if outcome.gap:
             self._sweeper.request()
         if outcome.halt or outcome.slow_down or outcome.reconnect:
-            await self._intake.obey(
+            self._intake.obey(
                 Orders(outcome.halt, frozenset(outcome.slow_down), frozenset(outcome.reconnect))
             )
 

@@ -71,6 +71,10 @@ class PlainConnection:
         """
         await self._connection.some()
 
+    def hang_up(self) -> None:
+        """Say goodbye, and do not wait: what is still on its way is not wanted."""
+        self._connection.hang_up()
+
     async def close(self) -> None:
         """Say goodbye, and wait for the other side, but not for long."""
         await self._connection.close_unread()
@@ -97,6 +101,12 @@ class _Connection(ClientConnection):
             finally:
                 self._waiter = None
         self._fresh = False
+
+    def hang_up(self) -> None:
+        if self.protocol.state is State.OPEN:
+            self.protocol.send_close(CloseCode.NORMAL_CLOSURE)
+            self.send_data()
+        self.transport.abort()
 
     async def close_unread(self) -> None:
         """What comes before their goodbye comes again."""

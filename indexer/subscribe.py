@@ -40,6 +40,9 @@ _CONNECT_SECONDS = 15.0
 _USER_AGENT = "atdata-indexer"
 _MAX_DOUBLINGS = 10
 _SLOW_DOUBLINGS = 3
+_AT_ONCE_SECONDS = (
+    10.0  # a connection that we give up is followed by the next one at once, so often
+)
 
 log = structlog.get_logger(__name__)
 
@@ -127,6 +130,7 @@ class Subscription:
         self._settled = asyncio.Event()
         self._settled.set()
         self._failures = 0
+        self._given_up, self._returned = False, float("-inf")
         self._skip = 0
         self._skip_from: int | None = None
 
@@ -144,7 +148,7 @@ class Subscription:
             except (OSError, WebSocketException, ValueError) as error:
                 # ValueError: a redirect, which is not followed; TimeoutError is an OSError.
                 why = f"{type(error).__name__}: {quote(str(error), 200)}"
-            if self.halted_because is None:
+            if self.halted_because is None and not self._may_return_at_once():
                 await self._wait(why)
         self.link = Link.HALTED
 
@@ -171,21 +175,24 @@ class Subscription:
         """The present connection."""
         return self._socket
 
-    async def reconnect(self) -> None:
-        """Give up the present connection; the next one starts at the cursor."""
+    def reconnect(self) -> None:
+        """Give up the present connection; the next one starts at the cursor, and soon."""
         if self._socket is not None:
-            await self._socket.close()
+            self._given_up = True
+            self._socket.hang_up()
 
-    async def slow_down(self) -> None:
+    def slow_down(self) -> None:
         """The source said that we are too slow: wait longer before coming back."""
         self._failures += _SLOW_DOUBLINGS
-        await self.reconnect()
+        if self._socket is not None:
+            self._socket.hang_up()
 
-    async def halt(self, why: str) -> None:
+    def halt(self, why: str) -> None:
         """Stop this source for good; its cursor stays where it is."""
         self.halted_because = why
         log.error("source halted", source=self.url, why=why)
-        await self.reconnect()
+        if self._socket is not None:
+            self._socket.hang_up()
 
     async def _connection(self) -> None:
         self.link = Link.CONNECTING
@@ -283,6 +290,15 @@ class Subscription:
             else:
                 return sock
         raise failure or OSError(f"cannot connect to {host}")
+
+    def _may_return_at_once(self) -> bool:
+        """The source did nothing to be left alone for, unless it makes us do this all the time."""
+        given_up, self._given_up = self._given_up, False
+        now = asyncio.get_running_loop().time()
+        if not given_up or now - self._returned < _AT_ONCE_SECONDS:
+            return False
+        self._returned, self.link = now, Link.WAITING
+        return True
 
     async def _wait(self, why: str) -> None:
         """Full jitter in the upper half, so that many clients do not come back at once."""

@@ -182,7 +182,7 @@ def test_the_next_connection_waits_until_every_frame_is_settled() -> None:
             await until(lambda: subject.link is Link.CONNECTED, lambda: "connected")
             await net.send(account(DID), account(DID))
             await until(lambda: waiting.frames == 2, lambda: "both")
-            await subject.reconnect()
+            subject.reconnect()
             await until(lambda: subject.link is Link.WAITING, lambda: "waiting")
             items = (await waiting.take(10, 0)).items
             subject.settle(items[:1])
@@ -193,6 +193,36 @@ def test_the_next_connection_waits_until_every_frame_is_settled() -> None:
             return early, len(net.seen)
 
     assert asyncio.run(main()) == (1, 2)
+
+
+def test_a_connection_that_we_give_up_is_followed_by_another_at_once_but_only_now_and_then() -> (
+    None
+):
+    """Whoever sends rubbish again and again must not be able to keep us dialling. Here the source
+    hears no goodbye, and nothing but our own word brings us back within the minute."""
+
+    async def main() -> tuple[int, Link]:
+        connections = 0
+
+        async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal connections
+            await shake_hands(reader, writer)
+            connections += 1
+
+        server = await asyncio.start_server(mute, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        subject = subscription(f"ws://127.0.0.1:{port}", queue(), patience=Patience(backoff=60))
+        task = asyncio.create_task(subject.run())
+        for count in (1, 2):
+            await until(lambda: subject.connections == count, lambda: "connected")  # noqa: B023
+            subject.reconnect()
+        await until(lambda: subject.link is Link.WAITING, lambda: "given up")
+        await asyncio.sleep(0.2)
+        task.cancel()
+        server.close()
+        return connections, subject.link
+
+    assert asyncio.run(main()) == (2, Link.WAITING)
 
 
 def test_a_source_that_is_gone_is_tried_again_until_it_is_back() -> None:
@@ -216,7 +246,7 @@ def test_a_halted_source_is_left_alone() -> None:
             subject = subscription(net.url, queue())
             task = asyncio.create_task(subject.run())
             await until(lambda: subject.link is Link.CONNECTED, lambda: "connected")
-            await subject.halt("because")
+            subject.halt("because")
             await task
             return subject.link, subject.halted_because, len(net.seen)
 
