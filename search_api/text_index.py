@@ -131,6 +131,7 @@ class TextIndex:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._index = tantivy.Index(self._schema, path=str(self._directory))
         self._writer = self._index.writer(WRITER_BYTES, 1)
+        self._writer.garbage_collect_files()  # of a commit that was cut off: its names come again
         self._searcher = self._index.searcher()
         self._held = self._read_marker()
 

@@ -162,6 +162,37 @@ def test_a_text_index_that_is_behind_catches_up_with_every_kind_of_change(
 
 
 @pytest.mark.fault(38)
+def test_files_of_a_commit_that_never_was_are_in_nobodys_way(
+    fault: Fault, db: Path, tmp_path: Path
+) -> None:
+    """Killed when the files of a commit were there and its ``meta.json`` was not: the next process
+    makes the same commit again, under the same names."""
+
+    async def main() -> None:
+        async with Firehose() as net:
+            model = await everything(net)
+            folder, before = tmp_path / "text", tmp_path / "before"
+            repo = next(iter(net.repos.values()))
+            await indexed(net, db)
+            with open_database(db) as connection:
+                searched(folder, connection)
+            shutil.copytree(folder, before)
+            await net.send(repo.commit(update(f"{DATASET}/cats", dataset("lions", tags=["sea"]))))
+            await indexed(net, db)
+            with open_database(db) as connection:
+                searched(folder, connection)
+                left = [file for file in folder.iterdir() if not (before / file.name).exists()]
+                for file in (*left, folder / ".managed.json"):
+                    shutil.copy(file, before / file.name)
+                brought, found = searched(before, connection)
+                assert found == expected(model)
+                assert brought == 1, "it caught up"
+                fault.fired(len(left))
+
+    asyncio.run(main())
+
+
+@pytest.mark.fault(38)
 def test_a_text_index_that_is_ahead_of_its_database_is_built_anew(
     fault: Fault, db: Path, tmp_path: Path
 ) -> None:
