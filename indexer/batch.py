@@ -122,7 +122,7 @@ class Batch:
         return self.repos.get(did) or self._stored(did)
 
     def set_repo(self, state: RepoState) -> None:
-        """A change of ``active`` or of the handle changes how the repo's records are found."""
+        """A change of ``active``, handle or PDS changes how the repo's records are shown."""
         before = self.repo(state.did)
         if before is not None and _shown(before) != _shown(state):
             self.visibility.add(state.did)
@@ -163,5 +163,6 @@ class Batch:
         self.positions[position.url] = position
 
 
-def _shown(state: RepoState) -> tuple[bool, str | None]:
-    return state.active, state.handle if state.handle_verified else None
+def _shown(state: RepoState) -> tuple[bool, str | None, str | None]:
+    handle = state.handle if state.handle_verified else state.handle and ""
+    return state.active, handle, state.pds

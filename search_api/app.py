@@ -69,7 +69,7 @@ def create_app(
     ``registry`` is what ``/metrics`` shows; give the one of the indexer in the same process.
     """
     catalog = builtin_catalog()
-    search = Search(database, text_index)
+    search = Search(database, text_index, config.level_seconds)
     discovery = Discovery(
         database, lambda word: search.datasets(Question(word), SIMILAR_CANDIDATES, None)
     )

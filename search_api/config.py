@@ -11,6 +11,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+LEVEL_SECONDS = 0.5
+
 
 class SearchConfig(BaseSettings):
     """What the search API needs to know."""
@@ -54,6 +56,13 @@ class SearchConfig(BaseSettings):
     )
     follow_seconds: float = Field(
         default=0.1, gt=0, le=60, description="How often the text index looks for changes."
+    )
+    level_seconds: float = Field(
+        default=LEVEL_SECONDS,
+        ge=0,
+        le=1,
+        description="How old the text index may be for a search to be answered from it alone; "
+        "where it is older, what has changed since is read from the database.",
     )
     max_subscribers: int = Field(
         default=2_000, ge=0, le=100_000, description="Subscriptions to changes at a time."

@@ -97,6 +97,12 @@ def changed_after(session: Session, seq: int) -> set[int] | None:
     return {int(row[0]) for row in rows} if len(rows) <= MAX_CHANGED else None
 
 
+def stale_repos(session: Session) -> list[int]:
+    """Repos of which it is not known that their rows are what their hosts have."""
+    rows = session.rows("SELECT repo FROM repos WHERE sync_state <> 'synced'")
+    return [int(row[0]) for row in rows]
+
+
 def affected(session: Session, docs: Sequence[int]) -> list[int]:
     """The keys of everything whose text depends on the records ``docs``: themselves, and the
     datasets of a schema."""

@@ -6,7 +6,6 @@ A second ``execute`` on one cursor drops the first result, so a session fetches 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import duckdb
 
 from atdata.protocol.errors import StoreError
+from search_api.deadlines import Deadlines
 
 Row = tuple[Any, ...]
 
@@ -57,24 +57,22 @@ class Database:
         """``seconds`` bounds each session as a whole."""
         self._connection = connection
         self._seconds = seconds
+        self._deadlines = Deadlines()
 
     @contextmanager
     def session(self, seconds: float | None = None) -> Iterator[Session]:
         """A read transaction. Raises ``QueryTimeout`` when it takes longer than its bound, and
         ``StoreError`` when the database cannot answer."""
         cursor = self._connection.cursor()
-        clock = threading.Timer(seconds or self._seconds, cursor.interrupt)
-        clock.daemon = True
-        clock.start()
         try:
-            cursor.execute("BEGIN TRANSACTION READ ONLY")
-            yield Session(cursor)
+            with self._deadlines.within(seconds or self._seconds, cursor.interrupt):
+                cursor.execute("BEGIN TRANSACTION READ ONLY")
+                yield Session(cursor)
         except duckdb.InterruptException as error:
             raise QueryTimeout("the database took too long to answer") from error
         except duckdb.Error as error:
             raise StoreError(f"the database cannot answer: {error}") from error
         finally:
-            clock.cancel()
             cursor.close()
 
 

@@ -12,15 +12,17 @@ from atdata.protocol.views import FacetsView, FacetValue
 from search_api import corpus, queries
 from search_api.database import Session
 from search_api.text_query import DatasetQuery
-from search_api.text_reader import Counts, Reader
+from search_api.text_reader import CountedField, Counts, Reader
 
 FACET_SIZE = 50  # values of each
+# From how many hits on it pays to go through the terms was measured with 5,000 tags, 20,000 schemas
+# and 35,000 authors.
 FIELDS = {
-    "tags": "tag_label",
-    "licenses": "license_label",
-    "storage": "storage",
-    "schemas": "schema",
-    "authors": "repo",
+    "tags": CountedField("tag_label", "tag_label", 60_000),
+    "licenses": CountedField("license_label", "license_label", 1),
+    "storage": CountedField("storage", "storage", 1),
+    "schemas": CountedField("schema", "schema_key", 300_000, int),
+    "authors": CountedField("repo", "repo_key", 300_000, int),
 }
 
 
@@ -54,7 +56,7 @@ def _values(
 def _from_examples(reader: Reader, name: str, counts: Counts) -> list[FacetValue]:
     found: list[FacetValue] = []
     for key, hits in counts:
-        if (example := reader.example(FIELDS[name], int(key))) is None:
+        if (example := reader.example(FIELDS[name].name, int(key))) is None:
             continue
         view = example.view
         if name == "authors":

@@ -1,7 +1,8 @@
 """searchDatasets: from a question to a page of hits, their number, and their facets.
 
-Rule: a record is shown as the text index holds it only if it has not changed since; otherwise it is
-read from the database, and so is what each account says: inactive ones are not shown.
+Rule: what is shown is as the database has it, or had it a moment ago (``level_seconds``). Where the
+text index is not as new as that, records that have changed since are read from the database, and so
+is what each account says: inactive ones are not shown.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ class _Plan:
 class DatasetFinder:
     """Answers ``searchDatasets``. Any number of threads."""
 
-    def __init__(self, database: Database, text_index: TextIndex) -> None:
-        self._database, self._text = database, text_index
+    def __init__(self, database: Database, text_index: TextIndex, level_seconds: float) -> None:
+        """``level_seconds``: how old the text index may be to be taken for the database."""
+        self._database, self._text, self._level_seconds = database, text_index, level_seconds
         self._conditions = Conditions(database)
 
     def datasets(
@@ -53,29 +55,36 @@ class DatasetFinder:
         facet_size: int,
     ) -> DatasetPage:
         """One page, best first; with the facets named in ``counted``. Raises ``InvalidCursor``."""
-        query, reader = self._conditions.query(question), self._text.reader()
+        query, is_level = self._conditions.query(question), self._text.age <= self._level_seconds
+        reader = self._text.reader()
         asked = paging.fingerprint("datasets", VERSION, question)
         if cursor is None:
             plan = _planned(reader, query, question.fuzzy)
         else:
             plan = _continued(reader, query, cursor, asked)
         found, last = paging.cut(reader.page(plan.query, limit + 1, plan.after), limit)
-        with self._database.session() as session:
-            changed = corpus.changed_after(session, reader.seq)
-            views = _shown(session, found, changed)
-            counts = None
-            if counted:
-                own = None if changed == set() else session
-                counts = facets.count(reader, own, plan.query, counted, facet_size)
+        if is_level:
+            views = tuple(_as_held(reader, stored.view) for _, stored in found)
+            counts = facets.count(reader, None, plan.query, counted, facet_size)
+        else:
+            with self._database.session() as session:
+                views = _shown(session, found, corpus.changed_after(session, reader.seq))
+                counts = facets.count(reader, session, plan.query, counted, facet_size)
         return DatasetPage(
             datasets=views,
             hits_total=plan.total,
             cursor=_cursor(asked, plan.query, last[0]) if last else None,
-            facets=counts,
+            facets=counts if counted else None,
             query=_query_view(question.q),
             showing_results_for=" ".join(plan.query.corrected) or None,
             relaxed=plan.query.relaxed or None,
         )
+
+
+def _as_held(reader: Reader, view: DatasetView) -> DatasetView:
+    """``view`` with what the reader knows of its repo by now."""
+    state = "stale" if key_of(view.did) in reader.stale else "verified"
+    return view if view.verification == state else replace(view, verification=state)
 
 
 def _shown(

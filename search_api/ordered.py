@@ -52,8 +52,12 @@ def ordered(
 
 def _page(searcher: Searcher, inside: Query, keys: Sequence[str], room: int) -> list[Found]:
     hits = searcher.search(inside, limit=room, count=False, order_by_field=keys[0]).hits
-    addresses = [address for _, address in hits]
-    columns = [searcher.fast_field_values(key, addresses) for key in keys]
+    return keyed(searcher, keys, [address for _, address in hits])
+
+
+def keyed(searcher: Searcher, keys: Sequence[str], addresses: Sequence[DocAddress]) -> list[Found]:
+    """``addresses`` with their values of ``keys``, highest first."""
+    columns = [searcher.fast_field_values(key, list(addresses)) for key in keys]
     values = [tuple(int(value) for value in row) for row in zip(*columns, strict=True)]
     return sorted(zip(values, addresses, strict=True), key=lambda hit: hit[0], reverse=True)
 

@@ -22,6 +22,7 @@ from atdata.protocol.views import (
 )
 from search_api import facets, index_status, lens_graph, paging, queries
 from search_api.conditions import Question
+from search_api.config import LEVEL_SECONDS
 from search_api.database import Database
 from search_api.find_datasets import DatasetFinder
 from search_api.queries import Position
@@ -33,10 +34,13 @@ View = TypeVar("View")
 class Search:
     """Answers questions. Any number of threads."""
 
-    def __init__(self, database: Database, text_index: TextIndex) -> None:
+    def __init__(
+        self, database: Database, text_index: TextIndex, level_seconds: float = LEVEL_SECONDS
+    ) -> None:
+        """``level_seconds``: how old the text index may be to be taken for the database."""
         self._database = database
         self._text = text_index
-        self._finder = DatasetFinder(database, text_index)
+        self._finder = DatasetFinder(database, text_index, level_seconds)
 
     def datasets(
         self,

@@ -75,10 +75,15 @@ def _near(reader: Reader, word: str, most: int) -> Query:
 
 def _best(reader: Reader, word: str, candidates: Sequence[str], most: int) -> str | None:
     """The closest one, and of several that which most datasets have, then the first by text."""
+    letters = set(word)
     close = [
         (far, -reader.searcher.doc_freq(_FIELD, other), other)
         for other in candidates
-        if (far := distance(word, other, most)) <= most and other.isalnum() and far > 0
+        # Each letter that is changed makes two differences at most: nearly all words end here.
+        if len(letters ^ set(other)) <= 2 * most
+        and (far := distance(word, other, most)) <= most
+        and other.isalnum()
+        and far > 0
     ]
     return min(close)[2] if close else None
 

@@ -17,7 +17,7 @@ from search_api.stored_view import LAYOUT, StoredView, pack
 from search_api.words import exact_form, index_words, normal, query_words
 
 # Of everything in this module, in `words` and in `stored_view`.
-VERSION = "3-" + hashlib.sha256(LAYOUT.encode()).hexdigest()[:8]
+VERSION = "4-" + hashlib.sha256(LAYOUT.encode()).hexdigest()[:8]
 
 # Each field holds the words of the one before and more, so that "all words are in it" says how
 # prominent the place is where they were found.
@@ -28,7 +28,7 @@ NAME_KEYS = ("name1", "name2", "name3")
 _NAME_BYTES = 7  # of a name in one key
 _INTEGERS = ("doc", "order", "repo", "schema", "updated", "bytes", "samples", *NAME_KEYS)
 _COUNTED = ("tag_label", "license_label", "storage")
-_FILTERS = ("exact", "license", "namespace", "field", "kind", "format")
+_FILTERS = ("exact", "license", "namespace", "field", "kind", "format", "schema_key", "repo_key")
 
 
 def build_schema() -> Schema:
@@ -64,6 +64,8 @@ def document(text: DatasetText) -> tantivy.Document:
         ("exact", (exact_form(text.name),)),
         ("storage", (text.storage,)),
         ("namespace", (text.namespace,)),
+        ("schema_key", (str(text.schema),)),
+        ("repo_key", (str(text.repo),)),
         ("tag_label", text.tags),
         ("license", text.licenses),
         ("license_label", (text.license_label or "",)),

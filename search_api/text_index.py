@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import structlog
@@ -24,7 +26,8 @@ from search_api.text_document import VERSION, build_schema, document, marker
 from search_api.text_query import DatasetQuery, Rank
 from search_api.text_reader import Hits, Reader
 
-BATCH = 5_000  # changes or documents at a time
+BATCH = 1_000  # changes or documents at a time
+STALE_SHARE = 50  # times as long as it took, until it is looked again
 CATCH_UP_SECONDS = 60.0
 REBUILD_SECONDS = 3_600.0
 WRITER_BYTES = 64_000_000
@@ -55,7 +58,10 @@ class TextIndex:
         self._database = database
         self._schema = build_schema()
         self._catching_up = threading.Lock()
-        self._reading = threading.Lock()  # searcher and marker are replaced together
+        self._level_at = -inf
+        self._stale, self._stale_until = frozenset[int](), -inf
+        self._reader: Reader
+        self._held: _Held
         try:
             self._open()
         except (ValueError, OSError) as error:
@@ -64,7 +70,7 @@ class TextIndex:
     @property
     def seq(self) -> int:
         """The last change that searches see; −1 before the first ``catch_up``."""
-        return self._held.seq
+        return self._reader.seq
 
     def close(self) -> None:
         """Give the directory free for another process. Nothing else may be called afterwards."""
@@ -83,7 +89,9 @@ class TextIndex:
             return done
 
     def _step(self) -> int:
+        began = time.monotonic()
         with self._database.session(CATCH_UP_SECONDS) as session:
+            self._look_for_stale(session)
             if not corpus.vouches(session, self._held.seq, self._held.doc):
                 return self._rebuild()
             changes = corpus.changes_after(session, self._held.seq, BATCH)
@@ -95,7 +103,20 @@ class TextIndex:
                 self._add(session, chunk)
         if changes:
             self._commit(*changes[-1])
+        if len(changes) < BATCH:
+            self._level_at = began
         return len(changes)
+
+    def _look_for_stale(self, session: Session) -> None:
+        """Which repos may be behind their hosts; seldom enough to take little of the time."""
+        began = time.monotonic()
+        if began < self._stale_until:
+            return
+        stale = frozenset(corpus.stale_repos(session))
+        self._stale_until = began + STALE_SHARE * (time.monotonic() - began)
+        if stale != self._stale:
+            self._stale = stale
+            self._reader = self._reader.with_stale(stale)
 
     def _rebuild(self) -> int:
         """Everything anew, from one snapshot, under the marker of its last change."""
@@ -121,9 +142,8 @@ class TextIndex:
         self._writer.add_document(marker(seq, doc))
         self._writer.commit()
         self._index.reload()
-        with self._reading:
-            self._searcher = self._index.searcher()
-            self._held = _Held(seq, doc)
+        self._held = _Held(seq, doc)
+        self._reader = self._new_reader()
 
     # --- opening ----------------------------------------------------------------------------
 
@@ -132,14 +152,18 @@ class TextIndex:
         self._index = tantivy.Index(self._schema, path=str(self._directory))
         self._writer = self._index.writer(WRITER_BYTES, 1)
         self._writer.garbage_collect_files()  # of a commit that was cut off: its names come again
-        self._searcher = self._index.searcher()
         self._held = self._read_marker()
+        self._reader = self._new_reader()
+
+    def _new_reader(self) -> Reader:
+        return Reader(self._schema, self._index.searcher(), self._held.seq, self._stale)
 
     def _read_marker(self) -> _Held:
-        found = self._searcher.search(Query.term_query(self._schema, "marker", "held"), limit=1)
+        searcher = self._index.searcher()
+        found = searcher.search(Query.term_query(self._schema, "marker", "held"), limit=1)
         if not found.hits:
             return _NOTHING
-        held = self._searcher.doc(found.hits[0][1])
+        held = searcher.doc(found.hits[0][1])
         if held.get_first("version") != VERSION:
             return _NOTHING
         return _Held(int(held.get_first("seq") or 0), int(held.get_first("last") or 0))
@@ -159,8 +183,12 @@ class TextIndex:
 
     def reader(self) -> Reader:
         """What the index holds now; all questions of one request belong to one reader."""
-        with self._reading:
-            return Reader(self._schema, self._searcher, self._held.seq)
+        return self._reader
+
+    @property
+    def age(self) -> float:
+        """Seconds since everything that was committed to the database was in the index."""
+        return time.monotonic() - self._level_at
 
     def search(self, query: DatasetQuery, limit: int, after: Rank | None = None) -> Hits:
         """The ``limit`` best hits below ``after``, and how many hits there are in all."""

@@ -7,14 +7,14 @@ inside each tier. A rank depends on the document and the query alone, never on o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from tantivy import FieldType, Occur, Query, Schema
 
 from search_api.query_language import ParsedQuery, parse_query
-from search_api.text_document import BEGUN, NAME_KEYS, PROMINENCE, SHORT
+from search_api.text_document import NAME_KEYS, PROMINENCE
 from search_api.words import exact_form
 
 # What each sort goes by, highest first; `doc` makes every order total.
@@ -25,6 +25,8 @@ SORTS = {
     "name": (*NAME_KEYS, "doc"),
     "size": ("bytes", "doc"),
 }
+
+_TIERS = 1 + 2 * len(PROMINENCE)  # of one reading of the words
 
 parsed_query = lru_cache(maxsize=1_000)(parse_query)
 
@@ -88,60 +90,70 @@ class Rank:
 
 # --- words --------------------------------------------------------------------------------------
 
+# What begins with a word in a field, the word itself among it; None if that is all there is.
+Begun = Callable[[str, str], Query | None]
 
-def tiers(schema: Schema, query: DatasetQuery) -> Iterator[Query]:
-    """Who ranks where, best first. Made one by one: a first page seldom needs the last."""
+
+def tiers(schema: Schema, query: DatasetQuery, begun: Begun) -> Iterator[tuple[int, Query]]:
+    """Who ranks where, best first, each under its number. Made one by one: a first page seldom
+    needs the last."""
     parsed = query.parsed
     if not parsed.words or query.sort != "relevance":
-        yield matching(schema, query)
+        yield 0, matching(schema, query, begun)
         return
-    yield from _tiers(schema, parsed)
+    yield from _tiers(schema, parsed, begun, 0)
     if query.corrected:
         parsed = replace(parsed, words=query.corrected)
-        yield from _tiers(schema, parsed)
+        yield from _tiers(schema, parsed, begun, _TIERS)
     if query.relaxed:
-        yield _most(schema, parsed)
+        yield 2 * _TIERS, _most(schema, parsed)
 
 
-def matching(schema: Schema, query: DatasetQuery) -> Query:
+def matching(schema: Schema, query: DatasetQuery, begun: Begun) -> Query:
     """Everything that some tier holds."""
     parsed = query.parsed
     if not parsed.words:
-        return _everything(schema)
-    found = [_begun_in(schema, PROMINENCE[-1], parsed)]
+        return everything(schema)
+    found = [_all_in(schema, PROMINENCE[-1], parsed, begun)]
     if query.corrected:
         parsed = replace(parsed, words=query.corrected)
-        found.append(_begun_in(schema, PROMINENCE[-1], parsed))
+        found.append(_all_in(schema, PROMINENCE[-1], parsed, begun))
     if query.relaxed:
         found.append(_most(schema, parsed))
     return found[0] if len(found) == 1 else any_of(found)
 
 
-def _everything(schema: Schema) -> Query:
+def everything(schema: Schema) -> Query:
+    """All datasets."""
     return Query.term_query(schema, "marker", "dataset")
 
 
-def _tiers(schema: Schema, parsed: ParsedQuery) -> Iterator[Query]:
-    yield Query.term_query(schema, "exact", exact_form(" ".join(parsed.words)))
-    for field in PROMINENCE:
-        yield both([Query.term_query(schema, field, word) for word in parsed.needed])
-        if parsed.prefix is not None:
-            yield _begun_in(schema, field, parsed)
+def _tiers(
+    schema: Schema, parsed: ParsedQuery, begun: Begun, first: int
+) -> Iterator[tuple[int, Query]]:
+    yield first, Query.term_query(schema, "exact", exact_form(" ".join(parsed.words)))
+    for number, field in enumerate(PROMINENCE):
+        whole = both([Query.term_query(schema, field, word) for word in parsed.needed])
+        yield first + 1 + 2 * number, whole
+        if (level := _begun_in(schema, field, parsed, begun)) is not None:
+            yield first + 2 + 2 * number, level
 
 
-def _begun_in(schema: Schema, field: str, parsed: ParsedQuery) -> Query:
+def _all_in(schema: Schema, field: str, parsed: ParsedQuery, begun: Begun) -> Query:
     """All words in ``field``; the last may be begun, if the query allows it."""
+    found = _begun_in(schema, field, parsed, begun)
+    if found is not None:
+        return found
+    return both([Query.term_query(schema, field, word) for word in parsed.needed])
+
+
+def _begun_in(schema: Schema, field: str, parsed: ParsedQuery, begun: Begun) -> Query | None:
+    """All words in ``field``, the last of them begun; None if nothing more begins with it."""
     *whole, last = parsed.needed
-    needed = [Query.term_query(schema, field, word) for word in whole]
-    if parsed.prefix is None:
-        return both([*needed, Query.term_query(schema, field, last)])
-    return both([*needed, _begun(schema, field, last)])
-
-
-def _begun(schema: Schema, field: str, word: str) -> Query:
-    if len(word) <= SHORT:
-        return Query.term_query(schema, field, BEGUN + word)
-    return Query.regex_query(schema, field, f"{word}.*")
+    started = begun(field, last) if parsed.prefix is not None else None
+    if started is None:
+        return None
+    return both([*(Query.term_query(schema, field, word) for word in whole), started])
 
 
 def _most(schema: Schema, parsed: ParsedQuery) -> Query:
@@ -166,7 +178,7 @@ def filters(schema: Schema, query: DatasetQuery, without: str | None = None) -> 
     wanted += _spans(schema, query.spans)
     wanted += (_run(schema, run) for run in parsed.phrases)
     unwanted += (_run(schema, run) for run in parsed.excluded)
-    return both([_everything(schema), *wanted], unwanted)
+    return both([everything(schema), *wanted], unwanted)
 
 
 def _one_of(schema: Schema, condition: Condition) -> Query:

@@ -5,17 +5,20 @@ Rule: what the hits of a request are, how many, and with which values, comes fro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from tantivy import Query, Schema, Searcher
+from tantivy import DocAddress, Query, Schema, Searcher
 
-from search_api.ordered import Found, ordered
+from search_api.ranked import at_once, by_tier
 from search_api.stored_view import StoredView, unpack
+from search_api.text_document import BEGUN, SHORT
 from search_api.text_query import (
     SORTS,
     DatasetQuery,
     Rank,
+    any_of,
     both,
     equal,
     filters,
@@ -25,7 +28,26 @@ from search_api.text_query import (
 
 MAX_VALUES = 65_000  # of one facet in one segment; the library counts no more
 
+FEW = 500  # hits that are ranked all at once
+MAX_COMPLETIONS = 32  # of a begun word that are looked for one by one
+REMEMBERED = 1_000  # answers of each kind
+
 Counts = list[tuple[str | int, int]]
+Asked = tuple[DatasetQuery, str | None]  # a query, and the facet whose conditions don't count
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class CountedField:
+    """A field whose values are counted: ``name`` in columns, ``text`` where the same values are
+    terms, which ``read`` makes values again. To go through all terms takes less time than through
+    the hits where these are ``many``."""
+
+    name: str
+    text: str
+    many: int
+    read: Callable[[str], str | int] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +60,25 @@ class Hits:
 
 
 class Reader:
-    """One state of the index: everything up to change ``seq``."""
+    """One state of the index: everything up to change ``seq``; of the repos in ``stale`` it is not
+    known that they are as their hosts have them. Any number of threads."""
 
-    def __init__(self, schema: Schema, searcher: Searcher, seq: int) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        searcher: Searcher,
+        seq: int,
+        stale: frozenset[int] = frozenset(),
+    ) -> None:
         self.schema, self.searcher, self.seq = schema, searcher, seq
-        self._made: dict[DatasetQuery, Query] = {}
+        self.stale = stale
+        self._begun: dict[tuple[str, str], tuple[Query | None]] = {}
+        self._totals: dict[Asked, int] = {}
+        self._counts: dict[tuple[Asked, str, int], Counts] = {}
+
+    def with_stale(self, stale: frozenset[int]) -> Reader:
+        """The same state of the index."""
+        return Reader(self.schema, self.searcher, self.seq, stale)
 
     def search(self, query: DatasetQuery, limit: int, after: Rank | None = None) -> Hits:
         """The ``limit`` best hits below ``after``, and how many hits there are in all."""
@@ -54,41 +90,36 @@ class Reader:
     ) -> list[tuple[Rank, StoredView]]:
         """The ``limit`` best hits below ``after``."""
         wanted, keys = filters(self.schema, query), SORTS[query.sort]
-        found: list[tuple[int, Found]] = []
-        above: list[Query] = []
-        for tier, level in enumerate(tiers(self.schema, query)):
-            if after is None or tier >= after.tier:
-                inside = both([wanted, level], without=above)
-                start = after.keys if after is not None and tier == after.tier else None
-                room = limit - len(found)
-                hits = ordered(self.searcher, self.schema, inside, keys, start, room)
-                found += ((tier, hit) for hit in hits)
-            if len(found) == limit:
-                break
-            above.append(level)
-        return [(Rank(tier, keys), self._stored(address)) for tier, (keys, address) in found]
+        levels, total = tiers(self.schema, query, self._beginning), self.total(query)
+        if total <= FEW:
+            found = at_once(self.searcher, wanted, levels, keys, after, limit, total)
+        else:
+            found = by_tier(self.searcher, self.schema, wanted, levels, keys, after, limit)
+        return [(rank, self._stored(address)) for rank, address in found]
 
-    def total(self, query: DatasetQuery) -> int:
-        """How many hits there are."""
-        everything = both([filters(self.schema, query), self._matching(query)])
-        # `count` is missing from the package's type stubs.
-        found = self.searcher.search(everything, limit=1, count=True)
-        return int(found.count)  # type: ignore[attr-defined]
+    def total(self, query: DatasetQuery, without: str | None = None) -> int:
+        """How many hits there are; without the conditions of the facet ``without``."""
+        asked = query, without
+        if (known := self._totals.get(asked)) is not None:
+            return known
+        return _remembered(self._totals, asked, self._count(self._inside(*asked)))
 
     def counts(
-        self, query: DatasetQuery, facets: Mapping[str, str], size: int
+        self, query: DatasetQuery, facets: Mapping[str, CountedField], size: int
     ) -> dict[str, Counts]:
-        """For each facet, name → field, the ``size`` most frequent values over all hits, with how
-        many hits have them. A facet's own filter does not count for it.
+        """For each facet the ``size`` most frequent values over all hits, with how many hits have
+        them. A facet's own filter does not count for it.
 
         Exact up to ``MAX_VALUES`` values in one segment of the index."""
-        own = {c.facet for c in query.conditions if c.facet and not c.excluded} & set(facets)
-        shared = [name for name in facets if name not in own]
+        own = {c.facet for c in query.conditions if c.facet and not c.excluded}
         found: dict[str, Counts] = {}
-        for without, names in [(None, shared), *((name, [name]) for name in own)]:
-            if names:
-                wanted = [filters(self.schema, query, without), self._matching(query)]
-                found |= self._counted(both(wanted), {n: facets[n] for n in names}, size)
+        for name, field in facets.items():
+            asked = query, name if name in own else None
+            key = asked, field.name, size
+            known = self._counts.get(key)
+            if known is None:
+                known = _remembered(self._counts, key, self._top(asked, field, size))
+            found[name] = known
         return found
 
     def example(self, field: str, value: int) -> StoredView | None:
@@ -101,23 +132,56 @@ class Reader:
         hits = self.searcher.search(inside, limit=limit, count=False, order_by_field="order").hits
         return [self._stored(address) for _, address in hits]
 
-    def _matching(self, query: DatasetQuery) -> Query:
-        if query not in self._made:  # to make an automaton of a begun word takes its time
-            self._made[query] = matching(self.schema, query)
-        return self._made[query]
+    # --- parts ------------------------------------------------------------------------------
 
-    def _counted(self, query: Query, facets: Mapping[str, str], size: int) -> dict[str, Counts]:
+    def _inside(self, query: DatasetQuery, without: str | None) -> Query:
+        wanted = filters(self.schema, query, without)
+        return both([wanted, matching(self.schema, query, self._beginning)])
+
+    def _beginning(self, field: str, word: str) -> Query | None:
+        """What begins with ``word`` in ``field``; None if that is ``word`` alone, or nothing."""
+        if len(word) <= SHORT:
+            return Query.term_query(self.schema, field, BEGUN + word)
+        key = field, word
+        known = self._begun.get(key)  # of a tuple, since None is an answer, too
+        if known is None:
+            known = _remembered(self._begun, key, (self._completed(field, word),))
+        return known[0]
+
+    def _completed(self, field: str, word: str) -> Query | None:
+        words = [found for found, _ in self.searcher.terms_with_prefix(field, word)]
+        if words in ([], [word]):
+            return None
+        if len(words) > MAX_COMPLETIONS:  # one pass through them is then cheaper
+            return Query.regex_query(self.schema, field, f"{word}.*")
+        return any_of([Query.term_query(self.schema, field, found) for found in words])
+
+    def _count(self, inside: Query) -> int:
+        # Of a constant score no hit is better than the first. `count` is missing from the stubs.
+        found = self.searcher.search(Query.const_score_query(inside, 1.0), limit=1, count=True)
+        return int(found.count)  # type: ignore[attr-defined]
+
+    def _top(self, asked: Asked, field: CountedField, size: int) -> Counts:
+        inside = self._inside(*asked)
+        if self.total(*asked) < field.many:
+            return self._counted(inside, field, size)
+        found = self.searcher.terms_with_prefix(field.text, "", filter_query=inside, limit=size)
+        return [(field.read(value), hits) for value, hits in found if hits]
+
+    def _counted(self, inside: Query, field: CountedField, size: int) -> Counts:
         # Segments are counted one by one and then added up: what a segment left out as rare would
         # be missing from the sum, so none leaves anything out.
-        terms = {
-            name: {"terms": {"field": field, "size": size, "segment_size": MAX_VALUES}}
-            for name, field in facets.items()
-        }
-        found = self.searcher.aggregate(query, terms)
-        return {
-            name: [(bucket["key"], int(bucket["doc_count"])) for bucket in found[name]["buckets"]]
-            for name in facets
-        }
+        terms = {"field": field.name, "size": size, "segment_size": MAX_VALUES}
+        found = self.searcher.aggregate(inside, {"counted": {"terms": terms}})
+        return [(b["key"], int(b["doc_count"])) for b in found["counted"]["buckets"]]
 
-    def _stored(self, address: object) -> StoredView:
+    def _stored(self, address: DocAddress) -> StoredView:
         return unpack(self.searcher.doc(address).get_first("view"))  # type: ignore[arg-type]
+
+
+def _remembered(known: dict[Key, Value], key: Key, value: Value) -> Value:
+    """``value``, which is at ``key`` from now on; what others asked is forgotten at times."""
+    if len(known) >= REMEMBERED:
+        known.clear()
+    known[key] = value
+    return value

@@ -276,11 +276,23 @@ def camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in rest)
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+@cache
+def _members(cls: type) -> tuple[tuple[str, str], ...]:
+    """The fields of a view's class, with their names in JSON."""
+    return tuple((field.name, camel(field.name)) for field in dataclasses.fields(cls))
+
+
 def to_json(view: Any) -> Any:
     """A view as JSON values; None is left out of objects, and kept inside arrays."""
-    if dataclasses.is_dataclass(view) and not isinstance(view, type):
-        pairs = ((f.name, getattr(view, f.name)) for f in dataclasses.fields(view))
-        return {camel(name): to_json(value) for name, value in pairs if value is not None}
+    cls = type(view)
+    if cls in _PLAIN:
+        return view
+    if dataclasses.is_dataclass(cls):
+        pairs = ((member, getattr(view, name)) for name, member in _members(cls))
+        return {member: to_json(value) for member, value in pairs if value is not None}
     if isinstance(view, tuple | list):
         return [to_json(item) for item in view]
     if isinstance(view, Mapping):  # JSON already, or views under names: its nulls mean something

@@ -16,6 +16,7 @@ TAGS = 5_000
 SCHEMAS = 20_000
 AUTHORS = 50_000
 VOCABULARY = 60_000
+_AT_ONCE = 100_000  # datasets
 SCHEMA_SQL = Path(__file__).parents[2] / "indexer" / "schema.sql"
 
 _LICENSES = (
@@ -28,7 +29,7 @@ _SYLLABLES = (
     "ba be bi bo bra ca ce co cre da de di dra el en fa fi flo ga ge gra ha hi in ka ki la le "
     "lo ma me mi mo na ne no or pa pe pla ra re ri ro sa se si sta ta te ti tra u va ve vo wa "
     "we xi za"
-).split()
+)
 _KNOWN = ("image", "audio", "text", "marine", "street", "speech", "satellite", "medical", "robot")
 _ENDS = ("", "", "", "s", "er", "ing", "ion")
 
@@ -37,9 +38,10 @@ def words(count: int = VOCABULARY) -> list[str]:
     """The vocabulary, most frequent first."""
     chance = random.Random(SEED)
     made = dict.fromkeys(_KNOWN)
+    syllables = _SYLLABLES.split()
     while len(made) < count:
-        syllables = chance.choices(_SYLLABLES, k=chance.randint(2, 4))
-        made["".join(syllables) + chance.choice(_ENDS)] = None
+        chosen = chance.choices(syllables, k=chance.randint(2, 4))
+        made["".join(chosen) + chance.choice(_ENDS)] = None
     return list(made)
 
 
@@ -65,13 +67,19 @@ def _pick(salt: str, size: int) -> str:
     return f"least({size} - 1, floor(pow({size} + 1.0, {share}) - 1.0))::BIGINT"
 
 
-def _text(salt: str, length: str) -> str:
-    """SQL: ``length`` words for each row ``n`` of ``dataset_number``."""
-    return (
-        f"SELECT n, string_agg(w, ' ' ORDER BY k) AS text FROM (SELECT n, k, "
-        f"{_pick(salt, VOCABULARY)} AS i FROM dataset_number, range(({length})::BIGINT) AS t(k)) "
-        "JOIN word USING (i) GROUP BY n"
-    )
+def _texts(table: str, salt: str, length: str, datasets: int) -> list[str]:
+    """SQL: ``length`` words for each row ``n`` of ``dataset_number``; some rows at a time, since
+    an ordered aggregate is made in memory."""
+    return [
+        f"CREATE TEMP TABLE {table} (n BIGINT, text VARCHAR)",
+        *(
+            f"INSERT INTO {table} SELECT n, string_agg(w, ' ' ORDER BY k) FROM (SELECT n, k, "
+            f"{_pick(salt, VOCABULARY)} AS i FROM dataset_number, "
+            f"range(({length})::BIGINT) AS t(k) WHERE n >= {first} AND n < {first + _AT_ONCE}) "
+            "JOIN word USING (i) GROUP BY n"
+            for first in range(0, datasets, _AT_ONCE)
+        ),
+    ]
 
 
 def _statements(datasets: int) -> list[str]:
@@ -121,8 +129,8 @@ def _statements(datasets: int) -> list[str]:
             "'ac.foundation.dataset.record', printf('d%d', n), 'bafydataset', '3kaaaaaaaaaaa', "
             f"{start}, '2026-01-01T00:00:00Z', {start}, '{{}}' FROM made"
         ),
-        f"CREATE TEMP TABLE made_name AS {_text('name', '2 + hash(n) % 3')}",
-        f"CREATE TEMP TABLE made_text AS {_text('text', '10 + hash(n, 1) % 40')}",
+        *_texts("made_name", "name", "2 + hash(n) % 3", datasets),
+        *_texts("made_text", "text", "10 + hash(n, 1) % 40", datasets),
         (
             "INSERT INTO datasets SELECT made.doc, made_name.text || ' ' || n % 97, "
             "made_text.text, made_schema.uri, made_schema.doc, written, spdx, "

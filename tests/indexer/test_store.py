@@ -236,24 +236,30 @@ def test_change_seqs_rise_without_gaps_across_batches_and_restarts(tmp_path: Pat
     ]
 
 
-def test_a_new_verified_handle_says_which_records_to_look_at() -> None:
-    """They are found by it, so indexes that are derived from the changes must know."""
+def test_a_new_handle_or_pds_says_which_records_to_look_at() -> None:
+    """They are found and shown with it, so what is derived from the changes must know."""
     index = Index()
     batch = index.store.batch()
     batch.set_repo(RepoState(ALICE))
     batch.put(put(ALICE, "a"))
     index.store.apply(batch)
     for state, changes in (
-        (RepoState(ALICE, handle="claimed.test"), 1),
-        (RepoState(ALICE, handle="alice.test", handle_verified=True), 2),
-        (RepoState(ALICE, handle="alice.test", handle_verified=True, rev="x"), 2),
-        (RepoState(ALICE, handle="new.test", handle_verified=True, rev="x"), 3),
+        (RepoState(ALICE, handle="claimed.test"), 2),
+        (RepoState(ALICE, handle="alice.test", handle_verified=True), 3),
+        (RepoState(ALICE, handle="alice.test", handle_verified=True, rev="x"), 3),
+        (RepoState(ALICE, handle="new.test", handle_verified=True, rev="x"), 4),
+        (
+            RepoState(
+                ALICE, handle="new.test", handle_verified=True, rev="x", pds="https://b.test"
+            ),
+            5,
+        ),
     ):
         batch = index.store.batch()
         batch.set_repo(state)
         index.store.apply(batch)
         assert len(index.changes()) == changes
-    assert index.changes()[-1] == (3, doc(ALICE, "a"), "visibility")
+    assert index.changes()[-1] == (5, doc(ALICE, "a"), "visibility")
 
 
 def test_hiding_an_account_keeps_its_rows_and_says_which_to_look_at() -> None:

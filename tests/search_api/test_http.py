@@ -44,6 +44,7 @@ def test_a_hidden_account_changes_the_etag(index: IndexBuilder, service: Service
     did = corals(index, service)
     etag = service.client.get(SEARCH).headers["etag"]
     index.set_active(did, False)
+    service.text_index.catch_up()
     after = service.client.get(SEARCH, headers={"If-None-Match": etag})
     assert after.status_code == 200
     assert after.json()["datasets"] == []

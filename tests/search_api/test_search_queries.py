@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -290,19 +291,22 @@ def test_a_filter_does_not_shrink_its_own_facet(shelf: Shelf) -> None:
 
 
 def test_what_the_text_index_has_not_seen_yet_is_read_from_the_database(
-    index: IndexBuilder, service: Service
+    index: IndexBuilder, tmp_path: Path
 ) -> None:
     did = index.account("alice")
     schema = index.schema(did)
     uri = index.dataset(did, "Corals", schema)
-    service.text_index.catch_up()
-    index.connection.execute("UPDATE datasets SET description = 'new'")
-    url = f"/xrpc/{FOUNDATION}.searchDatasets?q=corals&facets=authors&facets=schemas"
-    assert "description" not in service.client.get(url).json()["datasets"][0]  # no change told of
-    index._change(index.connection.execute("SELECT doc FROM datasets").fetchall()[0][0], "put")
-    assert service.client.get(url).json()["datasets"][0]["description"] == "new"
-    index.connection.execute("UPDATE repos SET handle = 'other.test', sync_state = 'new'")
-    (shown,) = service.client.get(url).json()["datasets"]
-    assert (shown["handle"], shown["verification"]) == ("other.test", "stale")
-    index.delete(uri)
-    assert service.client.get(url).json()["datasets"] == []
+    with serving(index, tmp_path, level_seconds=0) as service:
+        service.text_index.catch_up()
+        index.connection.execute("UPDATE datasets SET description = 'new'")
+        url = f"/xrpc/{FOUNDATION}.searchDatasets?q=corals&facets=authors&facets=schemas"
+        assert (
+            "description" not in service.client.get(url).json()["datasets"][0]
+        )  # no change told of
+        index._change(index.connection.execute("SELECT doc FROM datasets").fetchall()[0][0], "put")
+        assert service.client.get(url).json()["datasets"][0]["description"] == "new"
+        index.connection.execute("UPDATE repos SET handle = 'other.test', sync_state = 'new'")
+        (shown,) = service.client.get(url).json()["datasets"]
+        assert (shown["handle"], shown["verification"]) == ("other.test", "stale")
+        index.delete(uri)
+        assert service.client.get(url).json()["datasets"] == []

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from tests.search_api.index_builder import IndexBuilder
-from tests.search_api.service import Service
+import time
+from pathlib import Path
 
+from tests.search_api.index_builder import IndexBuilder
+from tests.search_api.service import Service, serving
+
+SEARCH = "/xrpc/ac.foundation.dataset.searchDatasets"
 PAGES = ("/", "/?q=secret", "/?tags=shared", "/schemas", "/lenses")
 
 
@@ -68,12 +72,42 @@ def test_a_hidden_account_disappears_everywhere_and_comes_back(
 
 
 def test_nothing_hidden_is_shown_before_the_text_index_has_caught_up(
-    index: IndexBuilder, service: Service
+    index: IndexBuilder, tmp_path: Path
 ) -> None:
     did = index.account("alice")
     index.dataset(did, "Corals", index.schema(did), tags=["reef"])
-    service.text_index.catch_up()
-    index.set_active(did, False)
-    url = "/xrpc/ac.foundation.dataset.searchDatasets?q=corals"
-    assert service.client.get(url).json()["datasets"] == []
-    assert "Corals" not in service.client.get("/?q=reef").text
+    with serving(index, tmp_path, level_seconds=0) as service:
+        service.text_index.catch_up()
+        index.set_active(did, False)
+        url = "/xrpc/ac.foundation.dataset.searchDatasets?q=corals"
+        assert service.client.get(url).json()["datasets"] == []
+        assert "Corals" not in service.client.get("/?q=reef").text
+
+
+def test_a_text_index_that_does_not_keep_up_is_not_taken_for_the_database(
+    index: IndexBuilder, tmp_path: Path
+) -> None:
+    did = index.account("alice")
+    uri = index.dataset(did, "Corals", index.schema(did), tags=["reef"])
+    with serving(index, tmp_path, level_seconds=0.3) as service:
+        service.text_index.catch_up()
+        index.delete(uri)
+        assert service.text_index.age < 0.3
+        deadline = time.monotonic() + 10
+        while service.client.get(f"{SEARCH}?q=corals").json()["datasets"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert service.text_index.age > 0.3
+
+
+def test_a_repo_that_is_behind_its_host_is_said_to_be(
+    index: IndexBuilder, service: Service
+) -> None:
+    did = index.account("alice")
+    index.dataset(did, "Corals", index.schema(did))
+    deadline = time.monotonic() + 10
+    for state, shown in (("desynchronized", "stale"), ("synced", "verified")):
+        index.connection.execute("UPDATE repos SET sync_state = ?", [state])
+        while service.get("searchDatasets")["datasets"][0]["verification"] != shown:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
