@@ -20,6 +20,7 @@ __all__ = ["FrameQueue", "Item", "Passed", "Received", "Taken"]
 SHARE = 200  # frames of one repo in one turn
 _IN_MEMORY = 400  # frames of one repo; the others wait in a file
 _AT_ONCE = 16_000_000  # bytes of frames that are taken at once
+_SILENCE = 0.15  # seconds without an item: a source that sends would have sent one
 
 
 class FrameQueue:
@@ -38,7 +39,7 @@ class FrameQueue:
         self._max_bytes = max_bytes
         self._sources: dict[str, Lanes] = {}
         self._spill = Spill(folder, spill_bytes)
-        self._spilled = self._bytes = self._urgent = 0
+        self._spilled = self._bytes = self._urgent = self._arrived = 0
         self._changed = asyncio.Condition()
 
     @property
@@ -66,15 +67,25 @@ class FrameQueue:
             self._changed.notify_all()
 
     async def gather(self, items: int, timeout: float) -> None:
-        """Until so many items wait, or half of what may wait, or ``timeout`` seconds are over."""
+        """Until so many items wait, or half of what may wait, or ``timeout`` seconds are over; or
+        nothing arrives any more."""
         enough = min(items, self._max_frames // 2)
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + timeout
+        while (left := ends - loop.time()) > 0:
+            before = self._arrived
+            if await self._holds(enough, min(left, _SILENCE)) or self._arrived == before:
+                return
+
+    async def _holds(self, enough: int, timeout: float) -> bool:
         try:
             async with asyncio.timeout(timeout), self._changed:
                 await self._changed.wait_for(
                     lambda: self.frames >= enough or self._bytes * 2 >= self._max_bytes
                 )
         except TimeoutError:
-            return
+            return False
+        return True
 
     async def take(self, limit: int, timeout: float) -> Taken:
         """What waits, at most about ``limit`` items and a fair part of everybody. Waits ``timeout``
@@ -97,6 +108,7 @@ class FrameQueue:
         """False if there is no room."""
         lanes = self._sources.setdefault(item.source, Lanes(SHARE))
         size = size_of(item)
+        self._arrived += 1
         if isinstance(item, Passed):
             lanes.put(item, 0)
             return True

@@ -61,6 +61,23 @@ def test_a_light_repo_waits_for_a_turn_of_the_others_at_most() -> None:
     assert len(set.union(*turns[:4])) == 20  # everybody was heard meanwhile
 
 
+def test_it_gathers_while_something_arrives_and_not_when_nothing_does() -> None:
+    async def main() -> tuple[int, int]:
+        queue = FrameQueue(max_frames=10_000, max_bytes=1_000_000)
+        await queue.put(frame(1))
+        await queue.gather(8, 3_600)  # in vain: nobody sends
+        alone = queue.frames
+        gathering = asyncio.create_task(queue.gather(8, 3_600))
+        for seq in range(2, 9):
+            await asyncio.sleep(0.02)
+            assert not gathering.done()
+            await queue.put(frame(seq))
+        await gathering
+        return alone, queue.frames
+
+    assert asyncio.run(asyncio.wait_for(main(), 60)) == (1, 8)
+
+
 def test_one_source_does_not_keep_another_waiting() -> None:
     many = [frame(i, b"did:%d" % i) for i in range(1, 5_000)]
     (first,) = taken(*many, frame(1, source="b"), limits=(100,))
