@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from atdata.protocol.views import DatasetView
-from search_api.database import Row, Session
+from search_api import queries
+from search_api.database import FEW_KEYS, Row, Session, among
 from search_api.views import DATASET, IDENTITY, dataset_view
 
 MAX_FIELDS = 1_000  # field names of one schema that are searched
 MAX_CHANGED = 5_000
 MAX_URL = 1_000  # characters
+MANY = 500  # datasets, for which the tables are gone through as a whole
 NO_HANDLE = "handle.invalid"
 _LAST_MS = 2**42 - 1  # the year 2109
 
@@ -120,7 +122,7 @@ def dataset_keys(session: Session, after: int, limit: int) -> list[int]:
 
 
 _TEXTS = f"""
-SELECT r.repo, r.namespace, s.name, s.version,
+SELECT r.repo, r.namespace,
        lower(d.license_spdx), lower(nullif(trim(d.license), '')),
        left(coalesce(r.record->>'$.storage.urls[0]', r.record->>'$.storage.shards[0].url',
                      r.record->>'$.storage.shards[0].key'), {MAX_URL}),
@@ -128,37 +130,41 @@ SELECT r.repo, r.namespace, s.name, s.version,
 FROM datasets d
 JOIN records r ON r.doc = d.doc
 JOIN repos p ON p.repo = r.repo AND p.active
-LEFT JOIN (
-    schemas s JOIN records sr ON sr.doc = s.doc JOIN repos sp ON sp.repo = sr.repo AND sp.active
-) ON s.doc = d.schema_doc
-WHERE d.doc = ANY($1)
 """  # noqa: S608
-_VIEWED = 7  # the column where the view begins
+_VIEWED = 5  # the column where the view begins
 
 
 def texts(session: Session, docs: Sequence[int]) -> list[DatasetText]:
     """The texts of those of ``docs`` that are datasets and visible."""
-    rows = session.rows(_TEXTS, [list(docs)])
+    if len(docs) > MANY:
+        return _texts(session, docs)
+    pieces = (docs[start : start + FEW_KEYS] for start in range(0, len(docs), FEW_KEYS))
+    return [text for piece in pieces for text in _texts(session, piece)]
+
+
+def _texts(session: Session, docs: Sequence[int]) -> list[DatasetText]:
+    dataset, keys = among("d.doc", docs)
+    record, _ = among("r.doc", docs)
+    rows = session.rows(f"{_TEXTS} WHERE {dataset} AND {record}", [*keys, *keys])
+    named = queries.schema_names(session, (row[-1] for row in rows))
     tags = _grouped(
         session,
-        "SELECT doc, tag, lower(trim(tag)) FROM dataset_tags WHERE doc = ANY($1) "
-        "ORDER BY doc, position",
-        list(docs),
+        "SELECT doc, tag, lower(trim(tag)) FROM dataset_tags WHERE",
+        [row[_VIEWED] for row in rows],
     )
     fields = _grouped(
         session,
-        "SELECT doc, name, kind, dtype FROM schema_fields WHERE doc = ANY($1) AND position < $2 "
-        "ORDER BY doc, position",
-        sorted({row[-1] for row in rows if row[2] is not None}),
-        MAX_FIELDS,
+        f"SELECT doc, name, kind, dtype FROM schema_fields WHERE position < {MAX_FIELDS} AND",  # noqa: S608
+        sorted(named),
     )
-    return [_text(row, tags[row[_VIEWED]], fields[row[-1]]) for row in rows]
+    return [_text(row, tags[row[_VIEWED]], named.get(row[-1]), fields[row[-1]]) for row in rows]
 
 
-def _text(row: Row, tags: Sequence[Row], fields: Sequence[Row]) -> DatasetText:
-    repo, namespace, schema_name, version, spdx, written, url = row[:_VIEWED]
+def _text(
+    row: Row, tags: Sequence[Row], schema: tuple[str, str] | None, fields: Sequence[Row]
+) -> DatasetText:
+    repo, namespace, spdx, written, url = row[:_VIEWED]
     doc, sort_us, _, _, _, indexed_us, *_, schema_doc = row[_VIEWED:]
-    schema = None if schema_name is None else (schema_name, version)
     view = dataset_view(row[_VIEWED:], [tag for tag, _ in tags], schema)
     label = view.license_spdx or (view.license or "").strip(" ") or None
     return DatasetText(
@@ -189,11 +195,13 @@ def _formats(storage: str, url: str | None) -> tuple[str, ...]:
     return (storage, *([".".join(endings), endings[-1]] if endings else []))
 
 
-def _grouped(
-    session: Session, sql: str, docs: list[int], *more: object
-) -> defaultdict[int, list[Row]]:
+def _grouped(session: Session, select: str, docs: Sequence[int]) -> defaultdict[int, list[Row]]:
+    """The rows of ``docs``, without ``doc``, in the order of their positions."""
     grouped: defaultdict[int, list[Row]] = defaultdict(list)
-    for doc, *values in session.rows(sql, [docs, *more]):
+    if not docs:
+        return grouped
+    chosen, keys = among("doc", docs)
+    for doc, *values in session.rows(f"{select} {chosen} ORDER BY doc, position", keys):
         grouped[doc].append(tuple(values))
     return grouped
 

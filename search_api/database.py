@@ -85,6 +85,16 @@ def connect_read_only(path: Path) -> duckdb.DuckDBPyConnection:
         raise StoreError(f"cannot open the index at {path}: {error}") from error
 
 
+FEW_KEYS = 100  # that are looked up one by one
+
+
+def among(column: str, keys: Sequence[object]) -> tuple[str, list[object]]:
+    """A condition and its parameters: few keys are looked up, for many the table is scanned."""
+    if len(keys) <= FEW_KEYS:
+        return f"{column} IN ({marks(keys)})", list(keys)
+    return f"{column} = ANY(?)", [list(keys)]
+
+
 def marks(values: Sequence[object]) -> str:
     """``?, ?, ?`` for an IN list. For keys, an index lookup where a join would be a scan."""
     return ", ".join("?" * len(values))

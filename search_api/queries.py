@@ -21,7 +21,7 @@ from atdata.protocol.views import (
     SchemaDetail,
     SchemaView,
 )
-from search_api.database import Row, Session, marks
+from search_api.database import Row, Session, among, marks
 from search_api.views import (
     DATASET,
     FIELD,
@@ -149,11 +149,12 @@ def schema_names(session: Session, docs: Iterable[int]) -> dict[int, tuple[str, 
     keys = sorted(set(docs))
     if not keys:
         return {}
+    schema, values = among("s.doc", keys)
+    record, _ = among("r.doc", keys)
     rows = session.rows(
         "SELECT s.doc, s.name, s.version FROM schemas s JOIN records r ON r.doc = s.doc "  # noqa: S608
-        "JOIN repos p ON p.repo = r.repo AND p.active "
-        f"WHERE s.doc IN ({marks(keys)}) AND r.doc IN ({marks(keys)})",
-        [*keys, *keys],
+        f"JOIN repos p ON p.repo = r.repo AND p.active WHERE {schema} AND {record}",
+        [*values, *values],
     )
     return {doc: (name, version) for doc, name, version in rows}
 

@@ -26,7 +26,8 @@ from search_api.text_document import VERSION, build_schema, document, marker
 from search_api.text_query import DatasetQuery, Rank
 from search_api.text_reader import Hits, Reader
 
-BATCH = 1_000  # changes or documents at a time
+BATCH = 1_000  # changes at a time
+MANY = 20_000  # documents at a time
 STALE_SHARE = 50  # times as long as it took, until it is looked again
 CATCH_UP_SECONDS = 60.0
 REBUILD_SECONDS = 3_600.0
@@ -96,8 +97,8 @@ class TextIndex:
                 return self._rebuild()
             changes = corpus.changes_after(session, self._held.seq, BATCH)
             docs = corpus.affected(session, [doc for _, doc in changes])
-            for start in range(0, len(docs), BATCH):
-                chunk = docs[start : start + BATCH]
+            for start in range(0, len(docs), MANY):
+                chunk = docs[start : start + MANY]
                 for doc in chunk:
                     self._writer.delete_documents_by_term("doc", doc)
                 self._add(session, chunk)
@@ -125,7 +126,7 @@ class TextIndex:
         self._writer.delete_all_documents()
         with self._database.session(REBUILD_SECONDS) as session:
             change = corpus.last_change(session)
-            while docs := corpus.dataset_keys(session, last, BATCH):
+            while docs := corpus.dataset_keys(session, last, MANY):
                 count += self._add(session, docs)
                 last = docs[-1]
         self._commit(*change)
