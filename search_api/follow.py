@@ -6,6 +6,7 @@ Rule: a failure is said (log, ``failure``, health) and tried again, never passed
 from __future__ import annotations
 
 import threading
+import time
 
 import structlog
 
@@ -38,10 +39,12 @@ class Follower:
     def _run(self) -> None:
         pause = self._seconds
         while not self._stopped.wait(pause):
+            began = time.monotonic()
             try:
                 self._text.catch_up()
             except (StoreError, ValueError, OSError) as error:
                 log.error("text_index.behind", why=str(error))
                 self.failure, pause = str(error), RETRY_SECONDS
             else:
-                self.failure, pause = None, self._seconds
+                # Searches have half of the time, however much there is to catch up with.
+                self.failure, pause = None, max(self._seconds, time.monotonic() - began)
