@@ -36,7 +36,6 @@ class Request:
 
     detail: DatasetDetail
     dev: bool = False
-    plc: str | None = None
     samples: int = SAMPLES
 
 
@@ -53,7 +52,7 @@ def bind() -> None:
 def answered(document: bytes) -> PreviewAnswer:
     """The preview that ``document`` asks for, or why there is none."""
     request = from_json(Request, json.loads(document))
-    configure(dev=request.dev, plc=request.plc)
+    configure(dev=request.dev)
     try:
         found = found_in(request.detail, AtUri.parse(request.detail.dataset.uri))
     except AtdataError as error:
@@ -68,7 +67,8 @@ def main() -> None:
         made = answered(sys.stdin.buffer.read(MAX_INPUT))
     except MemoryError:
         made = PreviewAnswer(reason="too_costly", message="it takes more memory than is allowed")
-    sys.stdout.write(json.dumps(to_json(made), allow_nan=False))
+    document = json.dumps(to_json(made), allow_nan=False, ensure_ascii=False)
+    sys.stdout.buffer.write(document.encode("utf-8", "replace"))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ from search_api.origin import origin
 from search_api.search import Search
 from search_api.text_index import TextIndex
 from search_api.web.pages import add_pages
+from search_api.web.preview_process import PreviewMaker
+from search_api.web.previews import Previews
 from search_api.web.rendering import Renderer
 from search_api.xrpc import (
     MAX_QUERY_STRING,
@@ -75,6 +77,8 @@ def create_app(
     )
     follower = Follower(text_index, config.follow_seconds)
     subscriptions = Subscriptions(database, config)
+    maker = PreviewMaker(dev=config.dev)
+    previews = Previews(maker.make) if config.previews else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -82,6 +86,7 @@ def create_app(
         async with subscriptions.running():
             yield
         follower.stop()
+        maker.close()
 
     app = FastAPI(
         title="atdata search",
@@ -107,7 +112,7 @@ def create_app(
     add_site(app, database, queries, config)
     add_export(app, database, config)
     add_mcp(app, queries, config, VERSION)
-    renderer = add_pages(app, catalog, search, discovery, config)
+    renderer = add_pages(app, catalog, search, discovery, config, previews)
     _add_error_handlers(app, renderer)
     app.add_middleware(HttpCache)
     app.add_middleware(RateLimit, config=config)

@@ -39,6 +39,11 @@ class SearchConfig(BaseSettings):
     mirror_bytes: int = Field(
         default=50_000_000_000, ge=1, description="Size of that cache, and of a blob in it."
     )
+    previews: bool = Field(
+        default=True,
+        description="Show samples of datasets in their pages: processes of their own, two at a "
+        "time, fetch each dataset's first shard (at most 64 MB) when somebody looks at it.",
+    )
     public_url: str | None = Field(
         default=None,
         pattern=r"^https?://[A-Za-z0-9.:\-\[\]]+$",

@@ -11,7 +11,9 @@ from typing import TypeVar
 
 from atdata.protocol.discovery_views import (
     DatasetList,
+    LabelView,
     LensDetail,
+    LensPath,
     LensPaths,
     ProfileView,
     ResolvedLabel,
@@ -33,6 +35,7 @@ from search_api import (
     corpus,
     labels,
     lens_graph,
+    lens_reach,
     lens_routes,
     paging,
     profiles,
@@ -44,6 +47,7 @@ from search_api import (
 from search_api.database import Database, Session
 from search_api.field_terms import FieldTerm
 from search_api.lens_graph import LensNetwork
+from search_api.lens_reach import LensMap
 from search_api.lens_routes import Ends, Route
 from search_api.schema_search import SchemaQuestion
 from search_api.xrpc import invalid
@@ -118,6 +122,20 @@ class Discovery:
             ends = Ends(frozenset(names), frozenset(targets), names)
             return lens_routes.find(session, self._network, ends, route)
 
+    def readings(self, schema: AtUri, limit: int) -> tuple[LensPath, ...]:
+        """The shortest path to each of the nearest schemas as which samples of ``schema`` can be
+        read."""
+        with self._database.session() as session:
+            start = _canonical(session, schema)
+            return lens_reach.readings(session, self._network, start, limit)
+
+    def lens_map(self, schema: AtUri, hops: int) -> LensMap:
+        """The lenses around a schema, be it indexed or not."""
+        with self._database.session() as session:
+            key = queries.key_of_uri(session, schema)
+            middle = (key_of(str(schema)) if key is None else key, str(schema))
+            return lens_reach.around(session, self._network, middle, hops)
+
     # --- schemas ----------------------------------------------------------------------------
 
     def search_schemas(
@@ -185,6 +203,11 @@ class Discovery:
         """Raises ``NotFound``."""
         with self._database.session() as session:
             return labels.resolve(session, author, name, version)
+
+    def labels_of(self, dataset: AtUri, limit: int) -> tuple[LabelView, ...]:
+        """The newest labels that name a dataset."""
+        with self._database.session() as session:
+            return labels.of_dataset(session, dataset, limit)
 
     def profile(self, actor: Did | Handle, limit: int) -> ProfileView:
         """Raises ``NotFound``."""

@@ -69,6 +69,15 @@ def of_author(session: Session, did: str, limit: int) -> tuple[LabelView, ...]:
     return tuple(label_view(row) for row in rows)
 
 
+def of_dataset(session: Session, uri: AtUri, limit: int) -> tuple[LabelView, ...]:
+    """The newest labels that name the dataset ``uri``, whoever gave them."""
+    doc = queries.key_of_uri(session, uri)
+    if doc is None:
+        return ()
+    rows = queries.newest(session, _LABELS, ["b.dataset_doc = ?"], [doc], limit, None)
+    return tuple(label_view(row) for row in rows)
+
+
 def label_view(row: Row) -> LabelView:
     """``IDENTITY``, then name, dataset, version and description."""
     _, _, uri, cid, did, indexed_us, created_at, handle, pds, state, *rest = row

@@ -150,6 +150,30 @@ class LensGraph:
         """Up to ``limit`` schemas as which samples of ``sources`` can be read, like ``readers``."""
         return _reach(self._ways[0, int(verified)].forth, sources, limit, hops)
 
+    def around(
+        self, middle: Schema, *, schemas: int, lenses: int, hops: int
+    ) -> tuple[dict[Schema, int], tuple[Edge, ...]]:
+        """The neighbourhood of a schema: up to ``schemas`` schemas that lenses join with it in
+        either direction, nearest first, with their distance; and up to ``lenses`` lenses between
+        these, verified ones first, then those nearest to the middle."""
+        way = self._ways[1, 0]  # every lens is a step one way or the other
+        near, level = {middle: 0}, {middle}
+        for distance in range(1, hops + 1):
+            level = (_beyond(way.forth, level) | _beyond(way.back, level)).difference(near)
+            near |= dict.fromkeys(sorted(level)[: schemas - len(near)], distance)
+        found = {
+            step.lens
+            for start in near
+            for end in way.forth.get(start, {}).keys() & near
+            for step in way.forth[start][end]
+        }
+        edges = sorted((self._edges[lens] for lens in found), key=lambda e: _order(e, near))
+        return near, tuple(edges[:lenses])
+
+
+def _order(edge: Edge, near: Mapping[Schema, int]) -> tuple[bool, int, Lens]:
+    return not edge.verified, near[edge.source] + near[edge.target], edge.lens
+
 
 def _reach(
     steps: Mapping[Schema, Iterable[Schema]], start: Iterable[Schema], limit: int, hops: int

@@ -59,14 +59,17 @@ def find(session: Session, network: LensNetwork, ends: Ends, route: Route) -> Le
         return paths, readers
 
     paths, readers = network.ask(session, ask)
-    shown = _shown(session, paths, ends)
+    shown = shown_paths(session, paths, ends)
     if not route.reachable:
         return LensPaths(shown)
     total, reachable = _datasets(session, readers, route.reachable)
     return LensPaths(shown, reachable, total)
 
 
-def _shown(session: Session, paths: Sequence[tuple[int, Path]], ends: Ends) -> tuple[LensPath, ...]:
+def shown_paths(
+    session: Session, paths: Sequence[tuple[int, Path]], ends: Ends
+) -> tuple[LensPath, ...]:
+    """Paths with their lenses, without those that pass a lens which is not visible."""
     docs = sorted({step.lens for _, path in paths for step in path})
     views = lens_graph.lenses(session, docs)
     return tuple(

@@ -13,28 +13,46 @@ from atdata.protocol.lexicon import Catalog
 from search_api.config import SearchConfig
 from search_api.discovery import Discovery
 from search_api.search import Search
-from search_api.web.record_pages import RecordPages
+from search_api.web.dataset_pages import DatasetPages
+from search_api.web.lens_pages import LensPages
+from search_api.web.preview_pages import PreviewPages
+from search_api.web.previews import Previews
 from search_api.web.rendering import FOLDER, Renderer
+from search_api.web.schema_pages import SchemaPages
 from search_api.web.search_pages import SearchPages
 
 
 def add_pages(
-    app: FastAPI, catalog: Catalog, search: Search, discovery: Discovery, config: SearchConfig
+    app: FastAPI,
+    catalog: Catalog,
+    search: Search,
+    discovery: Discovery,
+    config: SearchConfig,
+    previews: Previews | None,
 ) -> Renderer:
-    """Add all pages and their files to ``app``. Gives what renders errors."""
+    """Add all pages and their files to ``app``. Gives what renders errors. ``previews`` is None
+    where no samples are shown."""
     renderer = Renderer(catalog)
     searching = SearchPages(renderer, search)
-    records = RecordPages(renderer, search, discovery, config)
+    samples = PreviewPages(renderer, search, previews)
+    datasets = DatasetPages(renderer, search, discovery, samples, config)
+    schemas = SchemaPages(renderer, search, discovery, config)
+    lenses = LensPages(renderer, search, discovery)
 
     def status(request: Request) -> Response:
         return renderer.page(request, "status.html", status=search.status())
 
     for path, page in (
         ("/", searching.home),
-        ("/dataset", records.dataset),
-        ("/schemas", records.schemas),
-        ("/schema", records.schema),
-        ("/lenses", records.lenses),
+        ("/dataset", datasets.dataset),
+        ("/preview", samples.part),
+        ("/preview/image", samples.image),
+        ("/schemas", schemas.schemas),
+        ("/schema", schemas.schema),
+        ("/lenses", lenses.lenses),
+        ("/lens", lenses.lens),
+        ("/lens-path", lenses.path),
+        ("/lens-map", lenses.map),
         ("/status", status),
     ):
         app.add_api_route(path, renderer.guarded(page), methods=["GET", "HEAD"])

@@ -16,13 +16,14 @@ from starlette.responses import HTMLResponse, Response
 
 from atdata.protocol.errors import AtdataError, XrpcError
 from atdata.protocol.lexicon import Catalog
-from search_api.web import text
+from search_api.web import preview_plots, text
 from search_api.xrpc import MAX_QUERY_STRING, Params, as_xrpc, invalid, parse_params
 
 FOLDER = Path(__file__).parent
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
-    "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -87,6 +88,13 @@ def _environment() -> Environment:
         day=text.day,
         field_type=text.type_text,
         https=text.https_url,
+        number=preview_plots.number,
     )
-    environment.globals.update(url=text.page_url, account=text.account, record_key=text.record_key)
+    environment.globals.update(
+        url=text.page_url,
+        account=text.account,
+        record_key=text.record_key,
+        line_path=preview_plots.line_path,
+        bars_path=preview_plots.bars_path,
+    )
     return environment

@@ -73,7 +73,7 @@ def shelf(index: IndexBuilder) -> dict[str, str]:
     did = index.account("alice")
     schema = index.schema(did, description="A photo")
     other = index.schema(did, "Label", fields=[("label", "str")])
-    index.lens(did, "to_label", schema, other)
+    lens = index.lens(did, "to_label", schema, other)
     for number in range(30):
         index.dataset(
             did,
@@ -84,7 +84,7 @@ def shelf(index: IndexBuilder) -> dict[str, str]:
             spdx="MIT",
         )
     dataset = index.dataset(did, "Corals", schema, description="Photos of corals", storage="blobs")
-    return {"dataset": dataset, "schema": schema, "other": other}
+    return {"dataset": dataset, "schema": schema, "other": other, "lens": lens}
 
 
 def test_a_person_can_search_narrow_down_and_page_by_links_alone(
@@ -212,12 +212,16 @@ def test_hostile_text_is_harmless_on_every_page(index: IndexBuilder, service: Se
         ("/schema", {"uri": schema}),
         ("/schemas", {"q": HOSTILE}),
         ("/lenses", {}),
+        ("/lens", {"uri": lens}),
+        ("/lens-map", {"uri": schema}),
+        ("/lens-path", {"from": uri, "target": schema}),
         ("/status", {}),
     ]
     for path, params in pages:
         page, html = opened(service, path, **params)
         scripts = [attrs for tag, attrs in page.elements if tag == "script"]
-        assert scripts == [{"src": "/static/page.js", "defer": None}]
+        own = [{"src": f"/static/{name}.js", "defer": None} for name in ("page", "detail")]
+        assert scripts in (own[:1], own)
         assert {tag for tag, _ in page.elements}.isdisjoint({"b", "i", "iframe", "img", "style"})
         for _, attrs in page.elements:
             assert not any(name.startswith("on") or name == "style" for name in attrs)
@@ -228,14 +232,15 @@ def test_hostile_text_is_harmless_on_every_page(index: IndexBuilder, service: Se
 
 
 def test_links_to_elsewhere_are_marked(shelf: dict[str, str], service: Service) -> None:
-    page, _ = opened(service, "/dataset", uri=shelf["dataset"])
-    outside = [
-        attrs
-        for tag, attrs in page.elements
-        if tag == "a" and not (attrs["href"] or "").startswith(("/", "#"))
-    ]
-    assert len(outside) == 2
-    assert {attrs["rel"] for attrs in outside} == {"noopener nofollow"}
+    for path, uri, count in (("/dataset", shelf["dataset"], 1), ("/lens", shelf["lens"], 2)):
+        page, _ = opened(service, path, uri=uri)
+        outside = [
+            attrs
+            for tag, attrs in page.elements
+            if tag == "a" and not (attrs["href"] or "").startswith(("/", "#"))
+        ]
+        assert len(outside) == count
+        assert {attrs["rel"] for attrs in outside} == {"noopener nofollow"}
 
 
 def test_the_snippet_names_the_address_that_was_asked_but_no_forged_one(

@@ -1,0 +1,70 @@
+"""A preview as a table: a row for each field, a column for each sample. Pure.
+
+Rule: the rows follow from the schema alone as far as they can, with their heights, so that the page
+has room for samples before there are any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from atdata.protocol.preview_views import MAX_FIELDS, Preview, ValuePreview
+from atdata.protocol.views import FieldView, SchemaView
+from search_api.web.text import type_text
+
+COLUMNS = 4
+_TALL = frozenset({"ndarray", "bytes"})
+_MIDDLE = frozenset({"str", "text", "array", "list", "map", "ref", "unknown"})
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The value of a field in one sample, with the positions by which its image is asked for."""
+
+    value: ValuePreview
+    sample: int
+    field: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One field. ``height`` is tall, middle or flat; a cell is None where a sample lacks it."""
+
+    name: str
+    type: str
+    height: str
+    cells: tuple[Cell | None, ...]
+
+
+def rows(schema: SchemaView | None, preview: Preview | None) -> tuple[Row, ...]:
+    """Fields in the schema's order, then those that only samples have."""
+    fields = {field.name: field for field in (schema.fields if schema is not None else ())}
+    columns = [] if preview is None else [_cells(preview, at) for at in range(len(preview.samples))]
+    names = list(dict.fromkeys([*fields, *(name for column in columns for name in column)]))
+    texts = sum(field.kind == "str" for field in fields.values())
+    return tuple(
+        _row(name, fields.get(name), tuple(column.get(name) for column in columns), texts == 1)
+        for name in names[:MAX_FIELDS]
+    )
+
+
+def _cells(preview: Preview, sample: int) -> dict[str, Cell]:
+    values = preview.samples[sample].values
+    return {value.name: Cell(value, sample, at) for at, value in enumerate(values)}
+
+
+def _row(
+    name: str, field: FieldView | None, cells: tuple[Cell | None, ...], only_text: bool
+) -> Row:
+    if field is not None:
+        tall = field.kind in _TALL or (only_text and field.kind == "str")
+        return Row(name, type_text(field), _height(field.kind, tall), cells)
+    value = next(cell.value for cell in cells if cell is not None)
+    tall = value.shape is not None or value.image is not None
+    return Row(name, value.dtype or value.kind, _height(value.kind, tall), cells)
+
+
+def _height(kind: str, tall: bool) -> str:
+    if tall:
+        return "tall"
+    return "middle" if kind in _MIDDLE else "flat"
