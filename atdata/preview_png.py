@@ -70,17 +70,11 @@ def _shrunk(pixels: Array) -> NDArray[np.float64]:
     side = -(-max(pixels.shape[:2]) // MAX_SIDE)
     if side == 1:
         return pixels.astype(np.float64)
-    # At most 4×4 of each square are looked at, so that the work is bounded, too.
-    step = -(-side // 4)
-    height, width = (max(1, length // side) for length in pixels.shape[:2])
-    cut = pixels[: height * side, : width * side]
-    rows = np.minimum(np.arange(height)[:, None] * side + np.arange(0, side, step), len(cut) - 1)
-    columns = np.minimum(
-        np.arange(width)[:, None] * side + np.arange(0, side, step), cut.shape[1] - 1
-    )
-    squares = cut[rows[:, :, None, None], columns[None, None, :, :]].astype(np.float64)
+    # What is left over at the edges is cut off; by MAX_ASPECT there is more than that.
+    height, width = (length // side for length in pixels.shape[:2])
+    squares = pixels[: height * side, : width * side].reshape(height, side, width, side, -1)
     with np.errstate(all="ignore"):
-        means: NDArray[np.float64] = squares.mean(axis=(1, 3))
+        means: NDArray[np.float64] = squares.mean(axis=(1, 3), dtype=np.float64)
     return means
 
 

@@ -47,6 +47,8 @@ WHY = {
     "busy": "Too many other datasets are being looked at.",
     "off": "This service shows no samples.",
 }
+# Of these the page says what exactly is wrong; what hosts and name servers answered is told nobody.
+DETAILED = frozenset({"too_large", "wrong_bytes", "broken"})
 AGAIN = frozenset({"too_slow", "unreachable", "busy"})  # may be otherwise in a minute
 
 
@@ -59,6 +61,7 @@ class Shown:
     columns: int
     answer: PreviewAnswer | None = None
     why: str | None = None
+    detail: str | None = None
     again: bool = False
 
 
@@ -83,7 +86,8 @@ class PreviewPages:
             reason = answer.reason or "broken"
             rows = preview_table.rows(detail.schema, None)
             why = WHY.get(reason, WHY["broken"])
-            return Shown(rows, preview_table.COLUMNS, answer, why, reason in AGAIN)
+            said = answer.message if reason in DETAILED else None
+            return Shown(rows, preview_table.COLUMNS, answer, why, said, reason in AGAIN)
         rows = preview_table.rows(detail.schema, answer.preview)
         return Shown(rows, len(answer.preview.samples), answer)
 

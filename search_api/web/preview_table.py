@@ -13,6 +13,7 @@ from atdata.protocol.views import FieldView, SchemaView
 from search_api.web.text import type_text
 
 COLUMNS = 4
+FEW = 4  # rows, between which there is room for more text
 _TALL = frozenset({"ndarray", "bytes"})
 _MIDDLE = frozenset({"str", "text", "array", "list", "map", "ref", "unknown"})
 
@@ -28,7 +29,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One field. ``height`` is tall, middle or flat; a cell is None where a sample lacks it."""
+    """One field. ``height``: tall, roomy, middle or flat; a cell may be missing (None)."""
 
     name: str
     type: str
@@ -41,9 +42,9 @@ def rows(schema: SchemaView | None, preview: Preview | None) -> tuple[Row, ...]:
     fields = {field.name: field for field in (schema.fields if schema is not None else ())}
     columns = [] if preview is None else [_cells(preview, at) for at in range(len(preview.samples))]
     names = list(dict.fromkeys([*fields, *(name for column in columns for name in column)]))
-    texts = sum(field.kind == "str" for field in fields.values())
+    few = len(names) <= FEW
     return tuple(
-        _row(name, fields.get(name), tuple(column.get(name) for column in columns), texts == 1)
+        _row(name, fields.get(name), tuple(column.get(name) for column in columns), few)
         for name in names[:MAX_FIELDS]
     )
 
@@ -53,18 +54,18 @@ def _cells(preview: Preview, sample: int) -> dict[str, Cell]:
     return {value.name: Cell(value, sample, at) for at, value in enumerate(values)}
 
 
-def _row(
-    name: str, field: FieldView | None, cells: tuple[Cell | None, ...], only_text: bool
-) -> Row:
+def _row(name: str, field: FieldView | None, cells: tuple[Cell | None, ...], few: bool) -> Row:
     if field is not None:
-        tall = field.kind in _TALL or (only_text and field.kind == "str")
-        return Row(name, type_text(field), _height(field.kind, tall), cells)
+        height = _height(field.kind, field.kind in _TALL, few)
+        return Row(name, type_text(field), height, cells)
     value = next(cell.value for cell in cells if cell is not None)
     tall = value.shape is not None or value.image is not None
-    return Row(name, value.dtype or value.kind, _height(value.kind, tall), cells)
+    return Row(name, value.dtype or value.kind, _height(value.kind, tall, few), cells)
 
 
-def _height(kind: str, tall: bool) -> str:
+def _height(kind: str, tall: bool, few: bool) -> str:
     if tall:
         return "tall"
-    return "middle" if kind in _MIDDLE else "flat"
+    if kind not in _MIDDLE:
+        return "flat"
+    return "roomy" if few else "middle"
