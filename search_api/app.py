@@ -185,7 +185,9 @@ def _add_service_routes(
     catalog: Catalog,
     nsids: list[str],
 ) -> None:
-    description = openapi.document(catalog, nsids, VERSION)
+    description = openapi.document(
+        catalog, nsids, VERSION, mirrored=config.mirror is not None
+    )
 
     def health() -> Response:
         try:

@@ -15,6 +15,8 @@ from search_api.xrpc import Method, Params
 SEARCH_DATASETS = f"{FOUNDATION}.searchDatasets"
 FIND_LENSES = f"{FOUNDATION}.findLenses"
 GET_DATASET = f"{FOUNDATION}.getDataset"
+SUBSCRIBE_CHANGES = f"{FOUNDATION}.subscribeChanges"
+GET_BLOB = "com.atproto.sync.getBlob"
 GET_SCHEMA = f"{FOUNDATION}.getSchema"
 LIST_SCHEMAS = f"{FOUNDATION}.listSchemas"
 

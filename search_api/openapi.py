@@ -25,14 +25,18 @@ COMMON_ERRORS: Mapping[str, tuple[str, str]] = {
 _NOT_FOUND = ("NotFound", "The index has no such record.")
 
 
-def document(catalog: Catalog, nsids: Iterable[str], version: str) -> Json:
-    """The OpenAPI 3.1 document of the queries ``nsids``."""
+def document(
+    catalog: Catalog, nsids: Iterable[str], version: str, *, mirrored: bool = False
+) -> Json:
+    """The OpenAPI 3.1 document of the queries ``nsids`` and of all other addresses for programs;
+    of the mirror's, if there is one."""
     asked = frozenset(nsids)
     paths: Json = {f"/xrpc/{nsid}": {"get": _operation(catalog, nsid)} for nsid in sorted(asked)}
     paths |= openapi_feeds.paths(
         _operation(catalog, SEARCH_DATASETS)["parameters"],
         _operation(catalog, GET_DATASET)["parameters"],
         {status: _error_response(*error) for status, error in COMMON_ERRORS.items()},
+        mirrored=mirrored,
     )
     paths["/_health"] = {"get": _plain("health", "Whether the service answers, and its version.")}
     return {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from search_api.methods import GET_BLOB, SUBSCRIBE_CHANGES
+
 Json = dict[str, Any]
 
 _SEARCHES = {
@@ -52,7 +54,9 @@ _EXPORT: Json = {
 }
 
 
-def paths(search: Sequence[Json], dataset: Sequence[Json], errors: Mapping[str, Json]) -> Json:
+def paths(
+    search: Sequence[Json], dataset: Sequence[Json], errors: Mapping[str, Json], *, mirrored: bool
+) -> Json:
     """``search`` and ``dataset`` are the parameters of those queries, ``errors`` the answers to
     what can go wrong with any request, by status."""
     limited = {"429": errors["429"]}
@@ -88,6 +92,9 @@ def paths(search: Sequence[Json], dataset: Sequence[Json], errors: Mapping[str, 
         {**gone, "410": errors["400"]},
         [_in_path("seq", {"type": "integer"}), _in_path("name", _TEXT)],
     )
+    found[f"/xrpc/{SUBSCRIBE_CHANGES}"] = {"get": _subscription(limited, errors["400"])}
+    if mirrored:
+        found[f"/xrpc/{GET_BLOB}"] = _blob({**gone, "400": errors["400"], "502": errors["500"]})
     found["/mcp"] = {"post": _mcp({**limited, **dict.fromkeys(("400", "413"), errors["400"])})}
     return found
 
@@ -125,6 +132,40 @@ def _mcp(errors: Mapping[str, Json]) -> Json:
             **errors,
         },
     }
+
+
+def _subscription(limited: Json, error: Json) -> Json:
+    cursor = {"name": "cursor", "in": "query", "required": False, "schema": _COUNT}
+    return {
+        "operationId": SUBSCRIBE_CHANGES,
+        "summary": "What changes in the index, as messages of a WebSocket (see its lexicon).",
+        "parameters": [cursor],
+        "responses": {
+            "101": {"description": "The subscription begins."},
+            "426": {**error, "description": "Without a WebSocket there is none."},
+            **limited,
+        },
+    }
+
+
+def _blob(errors: Mapping[str, Json]) -> Json:
+    wanted = [
+        {"name": name, "in": "query", "required": True, "schema": {**_TEXT, "format": name}}
+        for name in ("did", "cid")
+    ]
+    made = _get(
+        GET_BLOB,
+        "A blob of an indexed dataset, checked against its CID; ranges are answered.",
+        ["application/octet-stream"],
+        errors,
+        wanted,
+    )
+    part: Json = {"application/octet-stream": {"schema": {}}}
+    made["get"]["responses"] |= {
+        "206": {"description": "The range that was asked for.", "content": part},
+        "416": {"description": "The blob has no such range."},
+    }
+    return made
 
 
 def _in_path(name: str, schema: Json) -> Json:

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 
 from atdata.protocol import cbor
 from atdata.protocol.errors import XrpcError
-from atdata.protocol.namespaces import FOUNDATION
 from search_api.corpus import changes_after, last_change
 from search_api.database import Row, Session, marks
 from search_api.views import timestamp
 
-SUBSCRIBE_CHANGES = f"{FOUNDATION}.subscribeChanges"
 BATCH = 100  # changes in one message
 MAX_RECORD = 65_536  # characters of a record that is sent with its change
 

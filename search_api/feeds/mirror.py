@@ -24,8 +24,8 @@ from atdata.protocol.keys import key_of
 from atdata.protocol.models import BlobStorage, DatasetRecord
 from atdata.protocol.syntax import Did
 from search_api.database import Database, Session
+from search_api.methods import GET_BLOB
 
-GET_BLOB = "com.atproto.sync.getBlob"
 PARALLEL = 4  # blobs that are being fetched
 PIECE = 1 << 18
 MAX_RECORDS = 1_000  # of one account that may name the blob

@@ -21,8 +21,8 @@ from search_api.database import Database
 from search_api.feeds import croissant, mcp, results, sitemap, syndication
 from search_api.feeds.asking import Pairs, Queries, asked_pairs, guarded
 from search_api.feeds.export import Exporter
-from search_api.feeds.mirror import GET_BLOB, Mirror
-from search_api.methods import SEARCH_DATASETS
+from search_api.feeds.mirror import Mirror
+from search_api.methods import GET_BLOB, SEARCH_DATASETS
 from search_api.origin import is_dev, origin
 from search_api.snippet import load_snippet
 from search_api.web.text import page_url

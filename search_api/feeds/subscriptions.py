@@ -26,6 +26,7 @@ from search_api.database import Database, Session
 from search_api.feeds import changes
 from search_api.feeds.changes import Batch, Position
 from search_api.limits import client_of
+from search_api.methods import SUBSCRIBE_CHANGES
 from search_api.xrpc import as_xrpc, error_response, invalid
 
 READERS = 2  # threads that read for all subscribers
@@ -44,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 def add_subscription(app: FastAPI, subscriptions: Subscriptions) -> None:
     """The WebSocket, and an answer for those who come without one."""
-    path = f"/xrpc/{changes.SUBSCRIBE_CHANGES}"
+    path = f"/xrpc/{SUBSCRIBE_CHANGES}"
 
     def no_socket() -> Response:
         response = error_response(

@@ -27,7 +27,8 @@ def origin(index: IndexBuilder, tmp_path: Path) -> Iterator[str]:
     for number in range(30):
         index.dataset(did, f"Reef {number}", schema, tags=["reef"], spdx="MIT")
     index.lens(did, "self", schema, schema)
-    with live(index, tmp_path, export=tmp_path / "export") as found:
+    folders = {name: tmp_path / name for name in ("export", "mirror")}
+    with live(index, tmp_path, **folders) as found:
         yield found
 
 
@@ -76,4 +77,4 @@ def test_every_address_of_the_service_is_described(origin: str) -> None:
     assert {"/feed.atom", "/search.csv", "/croissant", "/export", "/mcp"} <= described
     for path in described - {"/mcp"}:
         if "{" not in path:
-            assert httpx.get(origin + path).status_code in {200, 400}, path
+            assert httpx.get(origin + path).status_code in {200, 400, 426}, path
