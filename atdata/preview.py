@@ -134,7 +134,8 @@ def _samples(stream: IO[bytes], shard: str, reader: _Reader, count: int) -> Iter
     )
     try:
         for data in archive.samples(lambda _: None):
-            yield reader.sample(archive.member[:PROBLEM], bytes(data), room)
+            key = archive.member[:PROBLEM].encode("utf-8", "replace").decode()
+            yield reader.sample(key, bytes(data), room)
             shown += 1
             if shown == count:
                 return

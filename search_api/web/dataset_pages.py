@@ -7,6 +7,8 @@ import json
 from fastapi import Request
 from starlette.responses import Response
 
+from atdata.protocol.discovery_views import LensPath
+from atdata.protocol.errors import InvalidSyntax
 from atdata.protocol.syntax import AtUri
 from search_api.config import SearchConfig
 from search_api.discovery import Discovery
@@ -41,8 +43,7 @@ class DatasetPages:
         uri = required_uri(self._renderer.params(request, GET_DATASET))
         detail = self._search.dataset(uri)
         view = detail.dataset
-        schema = AtUri.parse(view.schema_uri)
-        readings = self._discovery.readings(schema, READINGS)
+        readings = self._readings(view.schema_uri)
         asked = self._previews.on and request.query_params.get("samples") == "1"
         return self._renderer.page(
             request,
@@ -61,3 +62,10 @@ class DatasetPages:
             ),
             record=json.dumps(detail.record, indent=2, ensure_ascii=False),
         )
+
+    def _readings(self, schema: str) -> tuple[LensPath, ...]:
+        """None where what the author wrote names no schema."""
+        try:
+            return self._discovery.readings(AtUri.parse(schema), READINGS)
+        except InvalidSyntax:
+            return ()
