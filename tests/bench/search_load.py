@@ -1,5 +1,5 @@
-"""Searches a second over HTTP: 16 clients in a process of their own ask the real server, while somebody
-publishes 100 datasets a second; and how long it takes until what is published is found.
+"""Searches a second over HTTP: 16 clients in a process of their own ask the real server, while
+somebody publishes 100 datasets a second; and how long it takes until these are found.
 
     python -m tests.bench.search_load [--datasets 100000] [--seconds 20] [--clients 16]
         [--rate 100] [--index FOLDER] [--idle 1000]
