@@ -95,6 +95,12 @@ class Shelf:
         self._make_true(uri, {"$type": f"{FOUNDATION}.record", **body})
         return uri
 
+    def revise(self, uri: str) -> None:
+        """Publish another version of the dataset, with the same shards."""
+        found = self.index.connection.execute("SELECT record FROM records WHERE uri = ?", [uri])
+        (record,) = found.fetchall()[0]
+        self._make_true(uri, {**json.loads(record), "description": "Second edition"})
+
     def _make_true(self, uri: str, body: dict[str, Any]) -> None:
         cid = Cid.of(cbor.encode(cbor.object_from_json(body)))
         self.index.connection.execute(
