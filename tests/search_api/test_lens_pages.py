@@ -1,0 +1,204 @@
+"""The pages of lenses and schemas: both ends, who vouches, the ways that lead on, in links."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import pytest
+
+from atdata.protocol.views import FieldView, SchemaView
+from search_api.snippet import type_snippet
+from tests.search_api.index_builder import IndexBuilder
+from tests.search_api.service import Service
+from tests.search_api.test_pages import HOSTILE, opened
+
+
+@pytest.fixture
+def shelf(index: IndexBuilder) -> dict[str, str]:
+    """A dataset of photos; Photo → Label, verified → Class; and another photo type that fits."""
+    did = index.account("alice")
+    photo = index.schema(did, "Photo", fields=[("image", "ndarray"), ("label", "str")])
+    index.schema(did, "Photo", version="1.10.0", fields=[("image", "ndarray")])
+    label = index.schema(did, "Label", fields=[("label", "str")])
+    kind = index.schema(did, "Kind", fields=[("kind", "int")])
+    first = index.lens(did, "photo-label", photo, label)
+    second = index.lens(index.account("bob"), "label-kind", label, kind)
+    index.lens_verification(index.account("carol"), second)
+    dataset = index.dataset(did, "Corals", photo, tags=["reef", "images"])
+    index.dataset(did, "Corals again", photo, tags=["reef", "images"])
+    index.label(did, "corals", dataset, "2.0.0")
+    return {
+        "photo": photo,
+        "label": label,
+        "kind": kind,
+        "first": first,
+        "second": second,
+        "dataset": dataset,
+    }
+
+
+def test_a_dataset_page_says_what_else_it_can_be_read_as(
+    shelf: dict[str, str], service: Service
+) -> None:
+    page, html = opened(service, "/dataset", uri=shelf["dataset"])
+    assert "Read it as another type" in page.text
+    assert html.count('class="chain"') == 2
+    assert "photo-label" in page.text
+    assert "Kind 1.0.0" in page.text
+    assert "verified" in page.text
+    for said in ("Similar datasets", "Corals again", "corals", "2.0.0", "signed repository"):
+        assert said in page.text
+    alternate = [
+        attrs for tag, attrs in page.elements if attrs.get("type") == "application/ld+json"
+    ]
+    assert alternate[0]["href"] in page.links()
+
+
+def test_a_dataset_whose_schema_is_none_has_a_page(index: IndexBuilder, service: Service) -> None:
+    uri = index.dataset(index.account("alice"), "Odd", "at://nobody")
+    page, _ = opened(service, "/dataset", uri=uri)
+    assert "The index does not have its schema" in page.text
+
+
+def test_a_lens_has_a_page_with_both_ends_code_and_who_verified_it(
+    shelf: dict[str, str], service: Service
+) -> None:
+    page, _ = opened(service, "/lens", uri=shelf["second"])
+    for said in ("label-kind", "Label 1.0.0", "Kind 1.0.0", "a.py:get", "abc123", "codeReview"):
+        assert said in page.text
+    assert "@carol.test" in page.text
+    page, _ = opened(service, "/lens", uri=shelf["first"])
+    assert "Nobody has, at this version." in page.text
+    opened(service, "/lens", 404, uri=shelf["photo"])
+
+
+def test_lenses_are_narrowed_down_by_both_ends_and_author(
+    shelf: dict[str, str], service: Service
+) -> None:
+    page, html = opened(service, "/lenses", author="bob.test")
+    assert "label-kind" in page.text
+    assert "photo-label" not in page.text
+    page, html = opened(service, "/lenses", source=shelf["photo"], author="bob.test")
+    assert "Nothing here" in page.text
+    page, html = opened(service, page.link('<span class="what">by', html))
+    assert "photo-label" in page.text
+
+
+def test_a_path_is_found_from_a_dataset_and_from_a_schema(
+    shelf: dict[str, str], service: Service
+) -> None:
+    for start in ("dataset", "photo"):
+        asked: dict[str, Any] = {"from": shelf[start], "target": shelf["kind"]}
+        page, _ = opened(service, "/lens-path", **asked)
+        assert "1 path" in page.text
+        assert "2 lenses" in page.text
+        assert "2 datasets can be read as it" in page.text
+        page, _ = opened(service, "/lens-path", **asked, verified="true")
+        assert "0 paths" in page.text
+
+
+def test_a_path_is_found_to_any_schema_with_the_fields_that_are_needed(
+    shelf: dict[str, str], service: Service
+) -> None:
+    start: dict[str, Any] = {"from": shelf["dataset"]}
+    page, _ = opened(service, "/lens-path", **start, needs="kind:int")
+    assert "1 path" in page.text
+    page, _ = opened(service, "/lens-path", needs="kind:int")
+    assert "2 datasets can be read as it" in page.text
+    opened(service, "/lens-path", 400, needs="kind:nonsense")
+    nonsense: dict[str, Any] = {"from": "nonsense"}
+    opened(service, "/lens-path", 400, **nonsense, needs="kind:int")
+
+
+def test_a_schema_page_has_versions_lenses_both_ways_and_what_fits(
+    shelf: dict[str, str], service: Service
+) -> None:
+    page, html = opened(service, "/schema", uri=shelf["photo"])
+    for said in ("1.10.0", "Lenses from it", "photo-label", "2 datasets of this type"):
+        assert said in page.text
+    assert html.index("1.10.0") < html.index('<strong aria-current="true"><bdi>1.0.0')
+    page, _ = opened(service, "/schema", uri=shelf["label"])
+    assert "Lenses to it" in page.text
+    assert "Can be read as it" in page.text
+    assert "Photo" in page.text
+
+
+def test_schemas_are_found_by_their_fields(shelf: dict[str, str], service: Service) -> None:
+    page, html = opened(service, "/schemas", fields="image:ndarray label:str")
+    assert html.count('<article class="card">') == 1
+    assert 'value="image:ndarray label:str"' in html
+    page, html = opened(service, "/schemas", needs="label:str")
+    assert html.count('<article class="card">') == 2
+    page, html = opened(service, "/schemas", compatible=shelf["label"])
+    assert html.count('<article class="card">') == 2
+    assert "can be read as" in page.text
+    opened(service, "/schemas", 400, fields="a:nonsense")
+
+
+def test_hostile_lenses_stay_text(index: IndexBuilder, service: Service) -> None:
+    did = index.account("mallory")
+    one, other = index.schema(did, HOSTILE, rkey="a"), index.schema(did, "Fine", rkey="b")
+    lens = index.lens(did, HOSTILE, one, other)
+    index.lens_verification(did, lens)
+    index.connection.execute("UPDATE lens_verifications SET verification_method = ?", [HOSTILE])
+    dataset = index.dataset(did, HOSTILE, one)
+    index.label(did, HOSTILE, dataset, HOSTILE)
+    pages: list[tuple[str, dict[str, Any]]] = [
+        ("/lens", {"uri": lens}),
+        ("/lens-map", {"uri": one}),
+        ("/lens-path", {"from": dataset, "target": other}),
+        ("/schema", {"uri": one}),
+        ("/dataset", {"uri": dataset}),
+    ]
+    for path, params in pages:
+        page, html = opened(service, path, **params)
+        assert "\u202e" not in html
+        tags = {tag for tag, _ in page.elements}
+        assert tags.isdisjoint({"b", "i", "iframe", "style", "img"})
+        assert all("script>" not in (attrs.get("src") or "") for _, attrs in page.elements)
+
+
+# --- the type as code -----------------------------------------------------------------------------
+
+
+def view(name: str, *fields: FieldView) -> SchemaView:
+    return SchemaView("at://x/y/z", "c", "did:plc:x", "t", name, "1.0.0", "t", fields)
+
+
+def test_a_type_is_written_out_as_a_class() -> None:
+    schema = view(
+        "Photo",
+        FieldView("image", "ndarray", False, dtype="uint8"),
+        FieldView("depth", "ndarray", True, dtype="float32"),
+        FieldView("words", "array", False, items="list[str]"),
+        FieldView("label", "str", True),
+    )
+    code = type_snippet(schema, "https://s.example", dev=False)
+    assert "class Photo:\n    image: NDArray[np.uint8]\n    depth: NDArray | None\n" in code
+    assert "    words: list[list[str]]\n    label: str | None\n" in code
+    assert 'atdata.configure(api="https://s.example")' in code
+    ast.parse(code)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        view(HOSTILE, FieldView("a", "str", False)),
+        view("class", FieldView("a", "str", False)),
+        view("Fine", FieldView('x: int\nimport os; os.system("id")', "str", False)),
+        view("Fine", FieldView("a", "ndarray", False, dtype="uint8]; exec('x')")),
+        view("Fine", FieldView("a", "array", False, items="str]; exec('x')")),
+        view("Fine", FieldView("packed", "str", False)),
+        view("atdata", FieldView("a", "str", False)),
+        view("Fine"),
+        view("Fine", *(FieldView(f"f{n}", "int", False) for n in range(500))),
+        view("Fine", FieldView("a", "unknown", False)),
+    ],
+)
+def test_no_schema_writes_code_of_its_own(schema: SchemaView) -> None:
+    tree = ast.parse(type_snippet(schema, "https://s.example", dev=True))
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert calls == {"atdata.configure", "atdata.search", "hit.load", "print"}
+    named = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    assert named <= {"Fine"}
