@@ -6,12 +6,13 @@ Handlers are synchronous and run on the thread pool, each with a database sessio
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
 import structlog
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -98,10 +99,10 @@ def create_app(
     )
     answered = all_methods(catalog, database, methods(search), discovery)
     metrics = _Metrics(registry or CollectorRegistry(), text_index)
+    threads = CapacityLimiter(config.threads)
     for method in answered:
-        app.add_api_route(
-            f"/xrpc/{method.nsid}", _endpoint(catalog, method, metrics), methods=["GET", "HEAD"]
-        )
+        endpoint = _endpoint(catalog, method, metrics, threads)
+        app.add_api_route(f"/xrpc/{method.nsid}", endpoint, methods=["GET", "HEAD"])
     add_subscription(app, subscriptions)
     add_mirror(app, database, config)
     _add_service_routes(
@@ -152,8 +153,10 @@ class _Metrics:
         ).set_function(lambda: text_index.seq)
 
 
-def _endpoint(catalog: Catalog, method: Method, metrics: _Metrics) -> Callable[[Request], Response]:
-    def endpoint(request: Request) -> Response:
+def _endpoint(
+    catalog: Catalog, method: Method, metrics: _Metrics, threads: CapacityLimiter
+) -> Callable[[Request], Awaitable[Response]]:
+    def answered(request: Request) -> Response:
         started = time.perf_counter()
         try:
             if len(request.scope["query_string"]) > MAX_QUERY_STRING:
@@ -165,6 +168,9 @@ def _endpoint(catalog: Catalog, method: Method, metrics: _Metrics) -> Callable[[
         metrics.requests.labels(method.nsid, response.status_code).inc()
         metrics.seconds.labels(method.nsid).observe(time.perf_counter() - started)
         return response
+
+    async def endpoint(request: Request) -> Response:
+        return await to_thread.run_sync(answered, request, limiter=threads)
 
     return endpoint
 
@@ -185,9 +191,7 @@ def _add_service_routes(
     catalog: Catalog,
     nsids: list[str],
 ) -> None:
-    description = openapi.document(
-        catalog, nsids, VERSION, mirrored=config.mirror is not None
-    )
+    description = openapi.document(catalog, nsids, VERSION, mirrored=config.mirror is not None)
 
     def health() -> Response:
         try:

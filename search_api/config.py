@@ -59,6 +59,12 @@ class SearchConfig(BaseSettings):
         le=60,
         description="A request that asks the database for longer is stopped.",
     )
+    threads: int = Field(
+        default=4,
+        ge=1,
+        le=1_000,
+        description="Queries worked on at a time; more would wait for one another.",
+    )
     follow_seconds: float = Field(
         default=0.1, gt=0, le=60, description="How often the text index looks for changes."
     )
