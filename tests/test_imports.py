@@ -39,7 +39,12 @@ PURE = (
             "watermark",
         )
     )
-    | {"search_api.query_language", "search_api.words"}
+    | {"search_api.query_language", "search_api.words", "search_api.snippet"}
+    | {
+        f"search_api.web.{name}"
+        for name in ("lens_map", "lens_map_layout", "preview_plots", "preview_table")
+    }
+    | {"atdata.preview_media", "atdata.preview_png", "atdata.preview_values"}
 )
 CODECS = frozenset({"cbor2", "libipld", "license_expression"})
 # What would make a pure module depend on something other than its arguments.

@@ -1,4 +1,4 @@
-"""The map of lenses: places without overlap, arrows the right way, a list of the same; its bounds."""
+"""The map of lenses: places without overlap, arrows the right way, a list of the same; bounds."""
 
 from __future__ import annotations
 

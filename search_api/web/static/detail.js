@@ -56,7 +56,8 @@ class Viewer {
     picture.addEventListener("pointercancel", () => this.onUp());
     picture.addEventListener("click", (event) => this.moved && event.preventDefault(), true);
     picture.addEventListener("dragstart", (event) => event.preventDefault());
-    picture.addEventListener("focusin", (event) => this.show(event.target));
+    // Not on the picture: one that listens for the focus takes it, too.
+    frame.addEventListener("focusin", (event) => this.show(event.target));
     this.addKeys();
   }
 
