@@ -55,7 +55,7 @@ AGAIN = frozenset({"too_slow", "unreachable", "busy"})  # may be otherwise in a 
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What stands where samples go. ``rows`` are there before samples are, too; ``why`` is None
-    unless there can't be any."""
+    unless there can't be any; ``problems`` are those of samples, by name."""
 
     rows: tuple[preview_table.Row, ...]
     columns: int
@@ -63,6 +63,7 @@ class Shown:
     why: str | None = None
     detail: str | None = None
     again: bool = False
+    problems: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 class PreviewPages:
@@ -89,7 +90,8 @@ class PreviewPages:
             said = answer.message if reason in DETAILED else None
             return Shown(rows, preview_table.COLUMNS, answer, why, said, reason in AGAIN)
         rows = preview_table.rows(detail.schema, answer.preview)
-        return Shown(rows, len(answer.preview.samples), answer)
+        wrong = preview_table.problems(answer.preview)
+        return Shown(rows, len(answer.preview.samples), answer, problems=wrong)
 
     def part(self, request: Request) -> Response:
         """The table alone, for a script that puts it into the page. 202 while it is being made."""

@@ -13,6 +13,7 @@ from atdata.protocol.views import FieldView, SchemaView
 from search_api.web.text import type_text
 
 COLUMNS = 4
+EXTENSION = "msgpack"
 FEW = 4  # rows, between which there is room for more text
 _TALL = frozenset({"ndarray", "bytes"})
 _MIDDLE = frozenset({"str", "text", "array", "list", "map", "ref", "unknown"})
@@ -47,6 +48,20 @@ def rows(schema: SchemaView | None, preview: Preview | None) -> tuple[Row, ...]:
         _row(name, fields.get(name), tuple(column.get(name) for column in columns), few)
         for name in names[:MAX_FIELDS]
     )
+
+
+def problems(preview: Preview) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """What is wrong with samples, each with the keys of those that have it."""
+    found: dict[str, list[str]] = {}
+    for sample in preview.samples:
+        if sample.problem is not None:
+            found.setdefault(sample.problem, []).append(sample_name(sample.key))
+    return tuple((problem, tuple(keys)) for problem, keys in found.items())
+
+
+def sample_name(key: str) -> str:
+    """How to call a sample: its file without the extension that all of them have."""
+    return key.removesuffix(f".{EXTENSION}")
 
 
 def _cells(preview: Preview, sample: int) -> dict[str, Cell]:

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, Response
 
 from atdata.protocol.errors import AtdataError, XrpcError
 from atdata.protocol.lexicon import Catalog
-from search_api.web import preview_plots, text
+from search_api.web import preview_plots, preview_table, text
 from search_api.xrpc import MAX_QUERY_STRING, Params, as_xrpc, invalid, parse_params
 
 FOLDER = Path(__file__).parent
@@ -96,5 +96,6 @@ def _environment() -> Environment:
         record_key=text.record_key,
         line_path=preview_plots.line_path,
         bars_path=preview_plots.bars_path,
+        sample_name=preview_table.sample_name,
     )
     return environment
