@@ -7,7 +7,7 @@ of that name; a value that nothing can have finds nothing, and is no error.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from atdata.protocol.errors import InvalidSyntax
@@ -28,7 +28,9 @@ _spdx_of = lru_cache(maxsize=1_000)(spdx_of)
 class Question:
     """What datasets to find; every given condition must hold. Of ``tags`` and ``fields`` all are
     wanted, of the other tuples any one. Bounds of ``samples`` and ``bytes`` are inclusive,
-    ``created`` is from (inclusive) and to (exclusive) in milliseconds since 1970."""
+    ``created`` is from (inclusive) and to (exclusive) in milliseconds since 1970.
+    ``narrow_tags``: the facet of tags counts hits that carry all of ``tags``, so that each count is
+    what adding that tag would leave; otherwise they do not count for it."""
 
     q: str = ""
     tags: tuple[str, ...] = ()
@@ -44,6 +46,7 @@ class Question:
     created: Bounds = _ANY
     sort: str = "relevance"
     fuzzy: bool = True
+    narrow_tags: bool = False
 
 
 class Conditions:
@@ -57,14 +60,21 @@ class Conditions:
         """The question in keys."""
         return DatasetQuery(
             q=question.q,
-            conditions=(*self._of_parameters(question), *self._of_text(question.q)),
+            conditions=tuple(self._conditions(question)),
             spans=tuple(_spans(question)),
             sort=question.sort,
         )
 
+    def _conditions(self, asked: Question) -> Iterator[Condition]:
+        yield from self._of_parameters(asked)
+        for condition in self._of_text(asked.q):
+            wanted_tag = condition.facet == "tags" and not condition.excluded
+            yield replace(condition, facet=None) if wanted_tag and asked.narrow_tags else condition
+
     def _of_parameters(self, asked: Question) -> Iterator[Condition]:
         for tag in asked.tags:
-            yield self._tags([tag])
+            made = self._tags([tag])
+            yield replace(made, facet=None) if asked.narrow_tags else made
         if asked.tags_any:
             yield self._tags(asked.tags_any)
         if asked.license:
@@ -110,7 +120,7 @@ class Conditions:
     # --- values -----------------------------------------------------------------------------
 
     def _tags(self, tags: Iterable[str]) -> Condition:
-        return Condition("tag_label", tuple(map(self._fold, tags)), facet="tags")
+        return Condition("tag", tuple(map(self._fold, tags)), facet="tags")
 
     def _licenses(self, licenses: Sequence[str]) -> Condition:
         forms = [(_spdx_of(text) or text).lower() for text in licenses]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from atdata.protocol.views import DatasetView
 from search_api import queries
 from search_api.database import FEW_KEYS, Row, Session, among
+from search_api.stored_view import license_label
 from search_api.views import DATASET, IDENTITY, dataset_view
 
 MAX_FIELDS = 1_000  # field names of one schema that are searched
@@ -166,7 +167,6 @@ def _text(
     repo, namespace, spdx, written, url = row[:_VIEWED]
     doc, sort_us, _, _, _, indexed_us, *_, schema_doc = row[_VIEWED:]
     view = dataset_view(row[_VIEWED:], [tag for tag, _ in tags], schema)
-    label = view.license_spdx or (view.license or "").strip(" ") or None
     return DatasetText(
         doc=doc,
         repo=repo,
@@ -177,7 +177,7 @@ def _text(
         view=view,
         tags=tuple(folded for _, folded in tags if folded),
         licenses=tuple(form for form in (spdx, written) if form),
-        license_label=label,
+        license_label=license_label(view),
         handle=None if view.handle == NO_HANDLE else view.handle,
         fields=tuple(name for name, _, _ in fields),
         kinds=tuple(kind.lower() for field in fields for kind in field[1:] if kind),

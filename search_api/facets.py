@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from atdata.protocol.views import FacetsView, FacetValue
 from search_api import corpus, queries
 from search_api.database import Session
+from search_api.stored_view import license_label
+from search_api.text_document import KEY
 from search_api.text_query import DatasetQuery
 from search_api.text_reader import CountedField, Counts, Reader
 
@@ -18,11 +20,15 @@ FACET_SIZE = 50  # values of each
 # From how many hits on it pays to go through the terms was measured with 5,000 tags, 20,000 schemas
 # and 35,000 authors.
 FIELDS = {
-    "tags": CountedField("tag_label", "tag_label", 60_000),
-    "licenses": CountedField("license_label", "license_label", 1),
-    "storage": CountedField("storage", "storage", 1),
-    "schemas": CountedField("schema", "schema_key", 300_000, int),
-    "authors": CountedField("repo", "repo_key", 300_000, int),
+    "tags": CountedField("tag" + KEY, "tag", 80_000, lambda held: held.tags),
+    "licenses": CountedField(
+        "license_label" + KEY, "license_label", 5_000, lambda held: (license_label(held.view),)
+    ),
+    "storage": CountedField(
+        "storage" + KEY, "storage", 5_000, lambda held: (held.view.storage_kind,)
+    ),
+    "schemas": CountedField("schema", "schema_key", 300_000),
+    "authors": CountedField("repo", "repo_key", 300_000),
 }
 
 

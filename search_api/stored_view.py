@@ -18,11 +18,13 @@ _SIZE, _TAGS = _NAMES.index("size"), _NAMES.index("tags")
 
 @dataclass(frozen=True, slots=True)
 class StoredView:
-    """The view, the key of its schema, and the names of that schema's fields."""
+    """The view, the key of its schema, the names of that schema's fields, and the tags as they are
+    counted (folded)."""
 
     view: DatasetView
     schema: int
     fields: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 def pack(stored: StoredView) -> bytes:
@@ -31,12 +33,17 @@ def pack(stored: StoredView) -> bytes:
     size = stored.view.size
     values[_SIZE] = (size.samples, size.bytes, size.shards)
     kept = stored.fields[:MAX_FIELDS]
-    return json.dumps([stored.schema, kept, values], separators=(",", ":")).encode()
+    return json.dumps([stored.schema, kept, stored.tags, values], separators=(",", ":")).encode()
 
 
 def unpack(data: bytes) -> StoredView:
     """What ``pack`` was given; only for bytes that it made."""
-    schema, names, values = json.loads(data)
+    schema, names, tags, values = json.loads(data)
     values[_SIZE] = SizeView(*values[_SIZE])
     values[_TAGS] = tuple(values[_TAGS])
-    return StoredView(DatasetView(*values), schema, tuple(names))
+    return StoredView(DatasetView(*values), schema, tuple(names), tuple(tags))
+
+
+def license_label(view: DatasetView) -> str | None:
+    """Under which licence a dataset is counted: the SPDX expression, or else what was written."""
+    return view.license_spdx or (view.license or "").strip(" ") or None

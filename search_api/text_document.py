@@ -12,22 +12,24 @@ from functools import lru_cache
 import tantivy
 from tantivy import Schema
 
+from atdata.protocol.keys import key_of
 from search_api.corpus import DatasetText
 from search_api.stored_view import LAYOUT, StoredView, pack
 from search_api.words import exact_form, index_words, normal, query_words
 
 # Of everything in this module, in `words` and in `stored_view`.
-VERSION = "4-" + hashlib.sha256(LAYOUT.encode()).hexdigest()[:8]
+VERSION = "5-" + hashlib.sha256(LAYOUT.encode()).hexdigest()[:8]
 
 # Each field holds the words of the one before and more, so that "all words are in it" says how
 # prominent the place is where they were found.
 PROMINENCE = ("name", "head", "body", "all")
 SHORT = 3  # letters of a begun word that are a term of their own: too many words begin with them
+KEY = "_key"  # of a value: numbers are counted faster than texts
 BEGUN = "^"  # before such a term; no word holds it
 NAME_KEYS = ("name1", "name2", "name3")
 _NAME_BYTES = 7  # of a name in one key
 _INTEGERS = ("doc", "order", "repo", "schema", "updated", "bytes", "samples", *NAME_KEYS)
-_COUNTED = ("tag_label", "license_label", "storage")
+_COUNTED = ("tag", "license_label", "storage")  # as texts, and as the keys of these texts
 _FILTERS = ("exact", "license", "namespace", "field", "kind", "format", "schema_key", "repo_key")
 
 
@@ -47,7 +49,8 @@ def build_schema() -> Schema:
     for name in _FILTERS:
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     for name in _COUNTED:
-        builder.add_text_field(name, fast=True, tokenizer_name="raw", index_option="basic")
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+        builder.add_integer_field(name + KEY, indexed=True, fast=True)
     for name in (*PROMINENCE, "schema_words", "handle_words"):
         builder.add_text_field(name, tokenizer_name="whitespace", index_option="basic")
     builder.add_text_field("runs", tokenizer_name="whitespace", index_option="position")
@@ -58,17 +61,14 @@ def document(text: DatasetText) -> tantivy.Document:
     """A dataset as the index sees it."""
     made = tantivy.Document()
     made.add_text("marker", "dataset")
-    made.add_bytes("view", pack(StoredView(text.view, text.schema, text.fields)))
+    made.add_bytes("view", pack(StoredView(text.view, text.schema, text.fields, text.tags)))
     _add_keys(made, text)
     for name, values in (
         ("exact", (exact_form(text.name),)),
-        ("storage", (text.storage,)),
         ("namespace", (text.namespace,)),
         ("schema_key", (str(text.schema),)),
         ("repo_key", (str(text.repo),)),
-        ("tag_label", text.tags),
         ("license", text.licenses),
-        ("license_label", (text.license_label or "",)),
         ("field", tuple(field.strip().lower() for field in text.fields)),
         ("kind", text.kinds),
         ("format", text.formats),
@@ -76,6 +76,14 @@ def document(text: DatasetText) -> tantivy.Document:
         for value in dict.fromkeys(values):
             if value:
                 made.add_text(name, value)
+    for name, values in (
+        ("tag", text.tags),
+        ("license_label", (text.license_label or "",)),
+        ("storage", (text.storage,)),
+    ):
+        for value in filter(None, dict.fromkeys(values)):
+            made.add_text(name, value)
+            made.add_integer(name + KEY, key_of(value))
     _add_words(made, text)
     return made
 

@@ -24,7 +24,7 @@ from search_api import corpus
 from search_api.database import Database, Session
 from search_api.text_document import VERSION, build_schema, document, marker
 from search_api.text_query import DatasetQuery, Rank
-from search_api.text_reader import Hits, Reader
+from search_api.text_reader import Hits, Labels, Reader
 
 BATCH = 1_000  # changes at a time
 MANY = 20_000  # documents at a time
@@ -60,6 +60,7 @@ class TextIndex:
         self._schema = build_schema()
         self._catching_up = threading.Lock()
         self._level_at = -inf
+        self._labels: Labels = {}
         self._stale, self._stale_until = frozenset[int](), -inf
         self._reader: Reader
         self._held: _Held
@@ -157,7 +158,8 @@ class TextIndex:
         self._reader = self._new_reader()
 
     def _new_reader(self) -> Reader:
-        return Reader(self._schema, self._index.searcher(), self._held.seq, self._stale)
+        searcher = self._index.searcher()
+        return Reader(self._schema, searcher, self._held.seq, self._labels, self._stale)
 
     def _read_marker(self) -> _Held:
         searcher = self._index.searcher()

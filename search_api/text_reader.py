@@ -5,12 +5,13 @@ Rule: what the hits of a request are, how many, and with which values, comes fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from tantivy import DocAddress, Query, Schema, Searcher
 
+from atdata.protocol.keys import key_of
 from search_api.ranked import at_once, by_tier
 from search_api.stored_view import StoredView, unpack
 from search_api.text_document import BEGUN, SHORT
@@ -31,23 +32,27 @@ MAX_VALUES = 65_000  # of one facet in one segment; the library counts no more
 FEW = 500  # hits that are ranked all at once
 MAX_COMPLETIONS = 32  # of a begun word that are looked for one by one
 REMEMBERED = 1_000  # answers of each kind
+MAX_LABELS = 50_000
 
 Counts = list[tuple[str | int, int]]
 Asked = tuple[DatasetQuery, str | None]  # a query, and the facet whose conditions don't count
+Labels = dict[tuple[str, int], str]  # of a field's key: the value
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
 class CountedField:
-    """A field whose values are counted: ``name`` in columns, ``text`` where the same values are
-    terms, which ``read`` makes values again. To go through all terms takes less time than through
-    the hits where these are ``many``."""
+    """A field whose values are counted: ``name`` as keys in a column, ``text`` as terms. To go
+    through all terms takes less time than through the hits where these are ``many``.
+
+    ``labels`` gives a dataset's values, whose keys are in the column; without it the keys are the
+    values, and the terms are their digits."""
 
     name: str
     text: str
     many: int
-    read: Callable[[str], str | int] = str
+    labels: Callable[[StoredView], Sequence[str | None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +66,15 @@ class Hits:
 
 class Reader:
     """One state of the index: everything up to change ``seq``; of the repos in ``stale`` it is not
-    known that they are as their hosts have them. Any number of threads."""
+    known that they are as their hosts have them. ``labels`` are those of all states, since the
+    value of a key never changes. Any number of threads."""
 
     def __init__(
         self,
         schema: Schema,
         searcher: Searcher,
         seq: int,
+        labels: Labels,
         stale: frozenset[int] = frozenset(),
     ) -> None:
         self.schema, self.searcher, self.seq = schema, searcher, seq
@@ -75,10 +82,11 @@ class Reader:
         self._begun: dict[tuple[str, str], tuple[Query | None]] = {}
         self._totals: dict[Asked, int] = {}
         self._counts: dict[tuple[Asked, str, int], Counts] = {}
+        self._labels = labels
 
     def with_stale(self, stale: frozenset[int]) -> Reader:
         """The same state of the index."""
-        return Reader(self.schema, self.searcher, self.seq, stale)
+        return Reader(self.schema, self.searcher, self.seq, self._labels, stale)
 
     def search(self, query: DatasetQuery, limit: int, after: Rank | None = None) -> Hits:
         """The ``limit`` best hits below ``after``, and how many hits there are in all."""
@@ -166,22 +174,34 @@ class Reader:
         if self.total(*asked) < field.many:
             return self._counted(inside, field, size)
         found = self.searcher.terms_with_prefix(field.text, "", filter_query=inside, limit=size)
-        return [(field.read(value), hits) for value, hits in found if hits]
+        return [(value if field.labels else int(value), hits) for value, hits in found if hits]
 
     def _counted(self, inside: Query, field: CountedField, size: int) -> Counts:
         # Segments are counted one by one and then added up: what a segment left out as rare would
         # be missing from the sum, so none leaves anything out.
         terms = {"field": field.name, "size": size, "segment_size": MAX_VALUES}
         found = self.searcher.aggregate(inside, {"counted": {"terms": terms}})
-        return [(b["key"], int(b["doc_count"])) for b in found["counted"]["buckets"]]
+        buckets = [(int(b["key"]), int(b["doc_count"])) for b in found["counted"]["buckets"]]
+        if field.labels is None:
+            return list(buckets)
+        labels = ((self._label(field, key), hits) for key, hits in buckets)
+        return [(label, hits) for label, hits in labels if label is not None]
+
+    def _label(self, field: CountedField, key: int) -> str | None:
+        """The value with that key, as a dataset has it that has the value."""
+        known = self._labels.get((field.name, key))
+        if known is None and field.labels and (example := self.example(field.name, key)):
+            (known,) = (one for one in field.labels(example) if one and key_of(one) == key)
+            _remembered(self._labels, (field.name, key), known, MAX_LABELS)
+        return known
 
     def _stored(self, address: DocAddress) -> StoredView:
         return unpack(self.searcher.doc(address).get_first("view"))  # type: ignore[arg-type]
 
 
-def _remembered(known: dict[Key, Value], key: Key, value: Value) -> Value:
+def _remembered(known: dict[Key, Value], key: Key, value: Value, most: int = REMEMBERED) -> Value:
     """``value``, which is at ``key`` from now on; what others asked is forgotten at times."""
-    if len(known) >= REMEMBERED:
+    if len(known) >= most:
         known.clear()
     known[key] = value
     return value
