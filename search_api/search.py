@@ -15,12 +15,10 @@ from atdata.protocol.syntax import AtUri, Did, Handle
 from atdata.protocol.views import (
     DatasetDetail,
     DatasetPage,
-    LensPage,
-    LensView,
     SchemaDetail,
     SchemaPage,
 )
-from search_api import facets, index_status, lens_graph, paging, queries
+from search_api import facets, index_status, paging, queries
 from search_api.conditions import Question
 from search_api.config import LEVEL_SECONDS
 from search_api.database import Database
@@ -75,24 +73,6 @@ class Search:
         """Raises ``NotFound``."""
         with self._database.session() as session:
             return queries.schema(session, uri)
-
-    def lenses(
-        self, source: AtUri | None, target: AtUri | None, limit: int, cursor: str | None
-    ) -> LensPage:
-        """One page, newest first. Raises ``InvalidCursor``."""
-        asked = paging.fingerprint("lenses", source, target)
-        after = _position(cursor, asked)
-        with self._database.session() as session:
-            start = lens_graph.keys_of_schema(session, source) if source else None
-            end = lens_graph.keys_of_schema(session, target) if target else None
-            found = lens_graph.edges(session, start, end, limit + 1, after)
-        return LensPage(*_page(found, limit, asked))
-
-    def lenses_of(self, schema_uri: str, limit: int) -> tuple[LensView, ...]:
-        """The newest lenses that read this schema."""
-        with self._database.session() as session:
-            found = lens_graph.edges(session, [key_of(schema_uri)], None, limit, None)
-        return tuple(view for _, view in found)
 
     def schema_names(self, uris: Iterable[str]) -> dict[str, str]:
         """``name version`` of those of ``uris`` that are visible schemas."""

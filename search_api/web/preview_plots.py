@@ -12,7 +12,6 @@ from atdata.protocol.preview_views import MAX_BARS, MAX_POINTS, LinePreview
 
 WIDTH, HEIGHT = 120, 48
 MARGIN = 3  # above and below a line, for its width
-THICKNESS = 1.2  # of a line where it has no height of its own
 GAP = 0.16  # between bars, of their width
 
 
@@ -22,8 +21,8 @@ def line_path(line: LinePreview) -> str:
     if len(pairs) < 2:
         return ""
     step = WIDTH / (len(pairs) - 1)
-    above = [f"{_n(i * step)} {_n(_y(high) - THICKNESS / 2)}" for i, (_, high) in enumerate(pairs)]
-    below = [f"{_n(i * step)} {_n(_y(low) + THICKNESS / 2)}" for i, (low, _) in enumerate(pairs)]
+    above = [f"{_n(i * step)} {_n(_y(high))}" for i, (_, high) in enumerate(pairs)]
+    below = [f"{_n(i * step)} {_n(_y(low))}" for i, (low, _) in enumerate(pairs)]
     return f"M{'L'.join([*above, *reversed(below)])}Z"
 
 
