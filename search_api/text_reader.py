@@ -191,7 +191,7 @@ class Reader:
         """The value with that key, as a dataset has it that has the value."""
         known = self._labels.get((field.name, key))
         if known is None and field.labels and (example := self.example(field.name, key)):
-            (known,) = (one for one in field.labels(example) if one and key_of(one) == key)
+            known = next(one for one in field.labels(example) if one and key_of(one) == key)
             _remembered(self._labels, (field.name, key), known, MAX_LABELS)
         return known
 
