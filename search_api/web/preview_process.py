@@ -7,6 +7,7 @@ secrets and no arguments but its request, and has a bounded time and a bounded a
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,9 +27,10 @@ SECONDS = 30.0  # a little more than the process gives itself
 MAX_ANSWER = 8 << 20  # bytes
 SHOWN_ERROR = 500  # bytes of what a process that failed said last
 
-# Signals by which the process is ended when it goes beyond its bounds: abort (no memory), kill,
-# alarm, too much processor time, too large a file.
-_COSTLY = frozenset({-6, -9, -14, -24, -25})
+# Signals that end the process when it goes beyond its bounds: its own alarm and our kill, until
+# which it has mostly waited; abort (no memory), too much processor time, too large a file.
+_SLOW = frozenset({-signal.SIGALRM, -signal.SIGKILL})
+_COSTLY = frozenset({-signal.SIGABRT, -signal.SIGXCPU, -signal.SIGXFSZ})
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +56,8 @@ class PreviewMaker:
                 return _answer(output)
             last = errors.read_bytes()[-SHOWN_ERROR:].decode("utf-8", "replace")
         log.warning("preview.failed", uri=detail.dataset.uri, status=status, said=last)
+        if status in _SLOW:
+            return PreviewAnswer(reason="too_slow", message="it takes longer than is allowed")
         if status in _COSTLY:
             return PreviewAnswer(reason="too_costly", message="it takes more than is allowed")
         return PreviewAnswer(reason="broken", message="its first samples can't be read")

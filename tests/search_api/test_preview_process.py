@@ -128,7 +128,7 @@ def test_a_host_that_stalls_costs_its_time_and_no_more(shelf: Shelf) -> None:
         made = from_process(shelf, uri, seconds=4)
     finally:
         ended.set()
-    assert made.reason == "too_costly"
+    assert made.reason == "too_slow"
 
 
 def test_hosts_that_do_not_give_it(shelf: Shelf) -> None:

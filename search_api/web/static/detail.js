@@ -6,6 +6,7 @@ const preview = document.querySelector(".preview[data-part]");
 
 async function loadSamples(region) {
   region.style.minHeight = `${region.offsetHeight}px`;
+  region.setAttribute("aria-busy", "true");
   for (let attempt = 0; attempt < 6; attempt += 1) {
     const answer = await fetch(region.dataset.part, { headers: { Accept: "text/html" } });
     if (answer.status === 202) {
@@ -36,7 +37,9 @@ function sayThatThereAreNone(region) {
 }
 
 if (preview) {
-  loadSamples(preview).catch(() => sayThatThereAreNone(preview));
+  loadSamples(preview)
+    .catch(() => sayThatThereAreNone(preview))
+    .finally(() => preview.removeAttribute("aria-busy"));
 }
 
 // The map can be moved and magnified: by hand, by wheel, by keys and buttons.
