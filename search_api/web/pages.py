@@ -5,6 +5,8 @@ Rule: pages ask the same questions as programs, with parameters read by the same
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -13,6 +15,8 @@ from atdata.protocol.lexicon import Catalog
 from search_api.config import SearchConfig
 from search_api.discovery import Discovery
 from search_api.search import Search
+from search_api.web import status_text
+from search_api.web.browse_pages import BrowsePages
 from search_api.web.dataset_pages import DatasetPages
 from search_api.web.lens_pages import LensPages
 from search_api.web.preview_pages import PreviewPages
@@ -38,9 +42,13 @@ def add_pages(
     datasets = DatasetPages(renderer, search, discovery, samples, config)
     schemas = SchemaPages(renderer, search, discovery, config)
     lenses = LensPages(renderer, search, discovery)
+    browsing = BrowsePages(renderer, search, discovery)
 
     def status(request: Request) -> Response:
-        return renderer.page(request, "status.html", status=search.status())
+        now = datetime.now(UTC)
+        return renderer.page(
+            request, "status.html", status=search.status(), words=status_text, now=now
+        )
 
     for path, page in (
         ("/", searching.home),
@@ -53,6 +61,9 @@ def add_pages(
         ("/lens", lenses.lens),
         ("/lens-path", lenses.path),
         ("/lens-map", lenses.map),
+        ("/tags", browsing.tags),
+        ("/licenses", browsing.licenses),
+        ("/author", browsing.author),
         ("/status", status),
     ):
         app.add_api_route(path, renderer.guarded(page), methods=["GET", "HEAD"])
