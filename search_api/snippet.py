@@ -37,7 +37,7 @@ def load_snippet(uri: str, origin: str, dev: bool) -> str:
 
 
 def type_snippet(schema: SchemaView, origin: str, dev: bool) -> str:
-    """Complete code that finds the datasets of a schema and reads the first of them, as a class
+    """Complete code that finds the datasets of a schema and reads them, as a class
     with the schema's fields where Python can have these names, and without one otherwise."""
     fields = [_annotation(field) for field in schema.fields]
     named = _is_name(schema.name) and all(_is_name(field.name) for field in schema.fields)
@@ -72,9 +72,9 @@ def _head(origin: str, dev: bool, imports: Sequence[str]) -> tuple[str, ...]:
 
 def _search(schema: str, sample_type: str) -> tuple[str, ...]:
     return (
-        f"hit = atdata.search(schema={schema})[0]",
-        f"for sample in hit.load({sample_type}):",
-        "    print(sample)",
+        f"for hit in atdata.search(schema={schema}):",
+        f"    for sample in hit.load({sample_type}):",
+        "        print(sample)",
     )
 
 
