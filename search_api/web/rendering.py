@@ -20,6 +20,7 @@ from search_api.web import preview_plots, preview_table, text
 from search_api.xrpc import MAX_QUERY_STRING, Params, as_xrpc, invalid, parse_params
 
 FOLDER = Path(__file__).parent
+DAYS = frozenset({"createdAfter", "createdBefore"})  # parameters for which a form sends a day
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
     "img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -59,10 +60,12 @@ class Renderer:
         return self.page(request, "error.html", shown.status, error=shown)
 
     def params(self, request: Request, nsid: str) -> Params:
-        """Parameters as the query's lexicon says; a form's empty fields count as absent."""
+        """Parameters as the query's lexicon says; a form's empty fields count as absent, and its
+        days begin at midnight UTC."""
         if len(request.scope["query_string"]) > MAX_QUERY_STRING:
             raise invalid("the query string is too long")
-        pairs = request.query_params.multi_items()
+        given = request.query_params.multi_items()
+        pairs = [(name, text.moment(value) if name in DAYS else value) for name, value in given]
         return parse_params(self._catalog, nsid, [(name, value) for name, value in pairs if value])
 
     def page(

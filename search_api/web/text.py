@@ -6,6 +6,7 @@ Rule: every value that a template prints passes through ``harmless`` (the enviro
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from atdata.protocol.views import FieldView
 
 MAX_URL = 2_000
 _KEPT = frozenset("\n\t\u200c\u200d")  # line ends, and the joiners that some scripts need
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -81,6 +83,11 @@ def day(timestamp: str | None) -> str:
     except ValueError:
         return timestamp[:10]
     return f"{moment.astimezone(UTC) if moment.tzinfo else moment:%-d %b %Y}"
+
+
+def moment(day: str) -> str:
+    """A day as its first moment in UTC; anything else as it is."""
+    return f"{day}T00:00:00Z" if _DAY.fullmatch(day) else day
 
 
 def type_text(field: FieldView) -> str:

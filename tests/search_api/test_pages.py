@@ -96,23 +96,23 @@ def test_a_person_can_search_narrow_down_and_page_by_links_alone(
     assert "15 datasets for “reef”" in page.text
     page, html = opened(service, page.link("MIT", html))
     assert "15 datasets for “reef”" in page.text
-    narrowed = page.link("Blobs on a PDS", html)
-    page, html = opened(service, narrowed)
+    page, html = opened(service, "/", q="reef", tags="odd", storage="blobs")
     assert "0 datasets" in page.text
     assert "Nothing here" in page.text
     page, html = opened(service, page.link("search without filters", html))
     assert "30 datasets for “reef”" in page.text
     page, html = opened(service, page.link("Next page", html))
-    assert page.text.count("ImageSample") == 5
+    assert html.count("<article") == 5
     assert 'rel="next"' not in html
     page, html = opened(service, page.link("First page", html))
-    assert page.text.count("ImageSample") == 25
+    assert html.count("<article") == 25
 
 
 def test_a_chosen_filter_can_be_taken_back(shelf: dict[str, str], service: Service) -> None:
     page, html = opened(service, "/", tags=["IMAGES", "odd"], license="mit")
     assert "15 datasets" in page.text
-    assert html.count('aria-current="true"') == 3
+    chosen = re.findall(r'<li><a[^>]*aria-current="true"><bdi>([^<]*)', html)
+    assert sorted(chosen) == ["MIT", "images", "odd"]
     page, _ = opened(service, page.link("odd", html))
     assert "30 datasets" in page.text
 
@@ -220,8 +220,8 @@ def test_hostile_text_is_harmless_on_every_page(index: IndexBuilder, service: Se
     for path, params in pages:
         page, html = opened(service, path, **params)
         scripts = [attrs for tag, attrs in page.elements if tag == "script"]
-        own = [{"src": f"/static/{name}.js", "defer": None} for name in ("page", "detail")]
-        assert scripts in (own[:1], own)
+        own = [{"src": f"/static/{n}.js", "defer": None} for n in ("page", "detail", "search")]
+        assert scripts in (own[:1], own[:2], own[::2])
         assert {tag for tag, _ in page.elements}.isdisjoint({"b", "i", "iframe", "img", "style"})
         for _, attrs in page.elements:
             assert not any(name.startswith("on") or name == "style" for name in attrs)

@@ -31,9 +31,3 @@ document.addEventListener("keydown", (event) => {
     box.select();
   }
 });
-
-// On a narrow screen the facets begin closed.
-const facets = document.querySelector(".facets details");
-if (facets && matchMedia("(max-width: 54rem)").matches) {
-  facets.open = false;
-}
