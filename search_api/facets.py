@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from atdata.protocol.views import FacetsView, FacetValue
-from search_api import corpus, queries
-from search_api.database import Session
+from search_api import corpus
 from search_api.stored_view import license_label
 from search_api.text_document import KEY
 from search_api.text_query import DatasetQuery
@@ -34,28 +33,21 @@ FIELDS = {
 
 def count(
     reader: Reader,
-    session: Session | None,
     query: DatasetQuery,
     names: Sequence[str],
     size: int = FACET_SIZE,
 ) -> FacetsView:
-    """The ``size`` most frequent values of each facet in ``names`` over all hits of ``query``.
-
-    Labels come from ``session``, or without one from the index, where that is level with it.
-    """
+    """The ``size`` most frequent values of each facet in ``names`` over all hits of ``query``, all
+    as the index holds them."""
     found = reader.counts(query, {name: FIELDS[name] for name in names}, size)
-    return FacetsView(**{name: _values(reader, session, name, found[name]) for name in names})
+    return FacetsView(**{name: _values(reader, name, found[name]) for name in names})
 
 
-def _values(
-    reader: Reader, session: Session | None, name: str, counts: Counts
-) -> tuple[FacetValue, ...]:
+def _values(reader: Reader, name: str, counts: Counts) -> tuple[FacetValue, ...]:
     if name not in {"schemas", "authors"}:
         values = [FacetValue(str(value), hits) for value, hits in counts]
-    elif session is None:
-        values = _from_examples(reader, name, counts)
     else:
-        values = (_schemas if name == "schemas" else _authors)(session, counts)
+        values = _from_examples(reader, name, counts)
     return tuple(sorted(values, key=lambda found: (-found.count, found.value)))
 
 
@@ -72,23 +64,3 @@ def _from_examples(reader: Reader, name: str, counts: Counts) -> list[FacetValue
             label = f"{view.schema_name} {view.schema_version}" if view.schema_name else None
             found.append(FacetValue(view.schema_uri, hits, label))
     return found
-
-
-def _schemas(session: Session, counts: Counts) -> list[FacetValue]:
-    docs = [int(doc) for doc, _ in counts]
-    uris = queries.schema_uris(session, docs)
-    names = queries.schema_names(session, docs)
-    return [
-        FacetValue(uris[int(doc)], hits, " ".join(names[int(doc)]) if doc in names else None)
-        for doc, hits in counts
-        if doc in uris
-    ]
-
-
-def _authors(session: Session, counts: Counts) -> list[FacetValue]:
-    accounts = queries.accounts(session, [int(repo) for repo, _ in counts])
-    return [
-        FacetValue(accounts[int(repo)][0], hits, accounts[int(repo)][1])
-        for repo, hits in counts
-        if repo in accounts
-    ]

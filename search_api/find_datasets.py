@@ -1,13 +1,13 @@
 """searchDatasets: from a question to a page of hits, their number, and their facets.
 
 Rule: what is shown is as the database has it, or had it a moment ago (``level_seconds``). Where the
-text index is not as new as that, records that have changed since are read from the database, and so
-is what each account says: inactive ones are not shown.
+text index is not as new as that, records that have changed since are read from the database, where
+those of inactive accounts do not exist.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from atdata.protocol.keys import key_of
@@ -22,7 +22,6 @@ from search_api.text_document import VERSION
 from search_api.text_index import TextIndex
 from search_api.text_query import SORTS, DatasetQuery, Rank
 from search_api.text_reader import Reader
-from search_api.views import of_account
 from search_api.words import query_words
 
 LITTLE = 3  # hits; with fewer, other spellings are looked for
@@ -63,15 +62,13 @@ class DatasetFinder:
         else:
             plan = _continued(reader, query, cursor, asked)
         found, last = paging.cut(reader.page(plan.query, limit + 1, plan.after), limit)
-        if is_level:
-            views = tuple(_as_held(reader, stored.view) for _, stored in found)
-            counts = facets.count(reader, None, plan.query, counted, facet_size)
-        else:
+        views = {rank.doc: _as_held(reader, stored.view) for rank, stored in found}
+        if not is_level:
             with self._database.session() as session:
-                views = _shown(session, found, corpus.changed_after(session, reader.seq))
-                counts = facets.count(reader, session, plan.query, counted, facet_size)
+                views = _as_changed(session, reader, found, views)
+        counts = facets.count(reader, plan.query, counted, facet_size)
         return DatasetPage(
-            datasets=views,
+            datasets=tuple(views[rank.doc] for rank, _ in found if rank.doc in views),
             hits_total=plan.total,
             cursor=_cursor(asked, plan.query, last[0]) if last else None,
             facets=counts if counted else None,
@@ -87,23 +84,23 @@ def _as_held(reader: Reader, view: DatasetView) -> DatasetView:
     return view if view.verification == state else replace(view, verification=state)
 
 
-def _shown(
-    session: Session, found: Sequence[tuple[Rank, StoredView]], changed: set[int] | None
-) -> tuple[DatasetView, ...]:
-    """The views of hits that are visible now, in order."""
+def _as_changed(
+    session: Session,
+    reader: Reader,
+    found: Sequence[tuple[Rank, StoredView]],
+    held: Mapping[int, DatasetView],
+) -> dict[int, DatasetView]:
+    """``held`` with what has changed since the reader's state: other versions, and hits that are
+    gone. A change of an account is one of each of its records."""
+    changed = corpus.changed_after(session, reader.seq)
     stale = [
         rank.doc
         for rank, stored in found
         if changed is None or rank.doc in changed or stored.schema in changed
     ]
-    anew = {key_of(view.uri): view for view in queries.datasets(session, stale)}
-    passed_over = set(stale)
-    kept = [(rank.doc, s.view) for rank, s in found if rank.doc not in passed_over]
-    accounts = queries.account_states(session, (key_of(view.did) for _, view in kept))
-    views = anew | {
-        doc: of_account(view, *accounts[view.did]) for doc, view in kept if view.did in accounts
-    }
-    return tuple(views[rank.doc] for rank, _ in found if rank.doc in views)
+    gone = set(stale)
+    kept = {doc: view for doc, view in held.items() if doc not in gone}
+    return kept | {key_of(view.uri): view for view in queries.datasets(session, stale)}
 
 
 def _planned(reader: Reader, query: DatasetQuery, fuzzy: bool) -> _Plan:

@@ -71,22 +71,6 @@ def accounts(session: Session, repos: Sequence[int]) -> dict[int, tuple[str, str
     return {repo: (did, handle) for repo, did, handle in rows}
 
 
-def account_states(
-    session: Session, repos: Iterable[int]
-) -> dict[str, tuple[str | None, str | None, str]]:
-    """DID → handle as shown, PDS and sync state of those of ``repos`` that are active."""
-    keys = sorted(set(repos))
-    if not keys:
-        return {}
-    rows = session.rows(
-        "SELECT did, CASE WHEN handle_verified THEN handle "  # noqa: S608
-        "WHEN handle IS NOT NULL THEN 'handle.invalid' END, pds, sync_state FROM repos "
-        f"WHERE active AND repo IN ({marks(keys)})",
-        keys,
-    )
-    return {did: (handle, pds, state) for did, handle, pds, state in rows}
-
-
 # --- datasets ---------------------------------------------------------------------------------
 
 
@@ -157,16 +141,6 @@ def schema_names(session: Session, docs: Iterable[int]) -> dict[int, tuple[str, 
         [*values, *values],
     )
     return {doc: (name, version) for doc, name, version in rows}
-
-
-def schema_uris(session: Session, docs: Sequence[int]) -> dict[int, str]:
-    """The URIs under which datasets refer to the schemas ``docs``, be these indexed or not."""
-    rows = session.rows(
-        "SELECT schema_doc, min(schema_uri) FROM datasets WHERE schema_doc = ANY($1) "
-        "GROUP BY schema_doc",
-        [list(docs)],
-    )
-    return dict(rows)
 
 
 # --- schemas ----------------------------------------------------------------------------------

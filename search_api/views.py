@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -83,18 +82,6 @@ def dataset_view(row: Row, tags: Sequence[str], schema: tuple[str, str] | None) 
         storage_kind=storage_kind,
         size=SizeView(*size),
         tags=tuple(tags),
-    )
-
-
-def of_account(
-    view: DatasetView, handle: str | None, pds: str | None, sync_state: str
-) -> DatasetView:
-    """``view`` with what is known of its account by now."""
-    return replace(
-        view,
-        handle=handle,
-        record_url=record_url(pds, view.uri),
-        verification=verification(sync_state),
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from atdata.protocol.keys import key_of
 from tests.search_api.index_builder import FOUNDATION, IndexBuilder
 from tests.search_api.service import Service, serving
 
@@ -303,9 +304,10 @@ def test_what_the_text_index_has_not_seen_yet_is_read_from_the_database(
         assert (
             "description" not in service.client.get(url).json()["datasets"][0]
         )  # no change told of
-        index._change(index.connection.execute("SELECT doc FROM datasets").fetchall()[0][0], "put")
+        index._change(key_of(uri), "put")
         assert service.client.get(url).json()["datasets"][0]["description"] == "new"
         index.connection.execute("UPDATE repos SET handle = 'other.test', sync_state = 'new'")
+        index._change(key_of(uri), "visibility")
         (shown,) = service.client.get(url).json()["datasets"]
         assert (shown["handle"], shown["verification"]) == ("other.test", "stale")
         index.delete(uri)
