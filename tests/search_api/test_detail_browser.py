@@ -12,10 +12,10 @@ from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 from atdata import ndarray
 from tests.network.local_server import LocalServer
+from tests.search_api.browsing import CHROMIUM, FLAGS, contrast
 from tests.search_api.index_builder import IndexBuilder
 from tests.search_api.live import live
 from tests.search_api.published import Shelf, samples
-from tests.search_api.test_page_browser import CHROMIUM, FLAGS, contrast
 
 pytestmark = [
     pytest.mark.browser,

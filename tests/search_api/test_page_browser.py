@@ -1,148 +1,219 @@
-"""The page in a real browser: search, narrow down, page, open a dataset; no error, no violation."""
+"""Searching in a real browser: while one types, by filters, by links alone; nothing jumps."""
 
 from __future__ import annotations
 
-import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
-from search_api.app import create_app
-from search_api.config import SearchConfig
-from search_api.database import Database
-from search_api.text_index import TextIndex
+from tests.search_api.browsing import MARKS, chromium, watched
 from tests.search_api.index_builder import IndexBuilder
+from tests.search_api.live import live
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="left out: browser tests (no Chromium)"),
-]
+pytestmark = MARKS
+HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A running search API over 60 datasets; its origin."""
+    """A running search API over 61 datasets; its origin."""
     index = IndexBuilder.create()
     did = index.account("alice")
     schema = index.schema(did)
-    index.lens(did, "self", schema, schema)
     for number in range(59):
         tags = ["images", "odd" if number % 2 else "even"]
         index.dataset(did, f"Reef {number}", schema, tags=tags, spdx="MIT")
-    index.dataset(did, "<img src=x onerror=alert(1)>", schema, description="\u202eHostile")
-    database = Database(index.connection)
-    text_index = TextIndex(tmp_path_factory.mktemp("text"), database)
-    text_index.catch_up()
-    listener = socket.create_server(("127.0.0.1", 0))
-    app = create_app(database, text_index, SearchConfig())
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-    text_index.close()
-
-
-@pytest.fixture
-def problems() -> list[str]:
-    return []
+    index.dataset(did, HOSTILE, schema, description="\u202eHostile", tags=[HOSTILE])
+    index.dataset(did, "Desert", schema, tags=["sand"], spdx="CC0-1.0")
+    with live(index, tmp_path_factory.mktemp("site"), rate_per_second=0) as origin:
+        yield origin
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
-def page(browser: Browser, problems: list[str]) -> Iterator[Page]:
-    """A page that collects errors, violations and requests to anybody else in ``problems``."""
+def page(browser: Browser) -> Iterator[Page]:
+    with watched(browser) as page:
+        yield page
 
-    def on_console(message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
-            problems.append(message.text)
 
-    def on_request(request: Request) -> None:
-        if not request.url.startswith("http://127.0.0.1:"):
-            problems.append(request.url)
+def boxes(page: Page) -> list[object]:
+    """Where the search box, the facets and the results begin."""
+    return [
+        page.evaluate(
+            "s => { const b = document.querySelector(s).getBoundingClientRect();"
+            " return [b.left, b.top, b.width] }",
+            selector,
+        )
+        for selector in ("#q", ".facets", ".results", "[data-live=hits]")
+    ]
 
-    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+
+# --- while one types ------------------------------------------------------------------------------
+
+
+def test_results_come_while_one_types_without_a_jump(site: str, page: Page) -> None:
+    page.goto(site)
+    expect(page.locator("#total")).to_have_text("61 datasets")
+    page.evaluate("window.same = true")
+    before, entries = boxes(page), page.evaluate("history.length")
+    page.keyboard.type("desert")
+    expect(page.locator("#total")).to_have_text("1 dataset for “desert”")
+    expect(page.locator("article.card")).to_have_count(1)
+    expect(page.get_by_role("link", name="sand")).to_have_count(2)
+    assert boxes(page) == before
+    assert page.url == f"{site}/?q=desert"
+    assert page.title() == "desert · atdata"
+    assert page.evaluate("[window.same, history.length]") == [True, entries]
+    assert page.evaluate("document.activeElement.id") == "q"
+    page.reload()
+    expect(page.locator("#total")).to_have_text("1 dataset for “desert”")
+
+
+def test_an_earlier_answer_never_replaces_a_later_one(site: str, page: Page) -> None:
+    page.goto(site)
+    held: list[Route] = []
+    page.route("**/?q=des", lambda route: held.append(route))
+    aborted: list[str] = []
+    page.on("requestfailed", lambda request: aborted.append(request.url))
+    with page.expect_request("**/?q=des"):
+        page.keyboard.type("des")
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("reef")
+    expect(page.locator("#total")).to_have_text("59 datasets for “reef”")
+    assert aborted == [f"{site}/?q=des"]
+    assert page.url == f"{site}/?q=reef"
+
+
+def test_what_is_typed_keeps_the_filters_and_begins_at_the_first_page(
+    site: str, page: Page
+) -> None:
+    page.goto(f"{site}/?tags=odd&sort=name")
+    page.get_by_role("link", name="Next page").click()
+    expect(page.locator("article.card")).to_have_count(4)
+    page.locator("#q").press_sequentially("reef")
+    expect(page.locator("#total")).to_have_text("29 datasets for “reef”")
+    expect(page.locator("article.card")).to_have_count(25)
+    assert page.url == f"{site}/?q=reef&tags=odd&sort=name"
+
+
+def test_a_search_that_fails_says_so_and_enter_still_works(site: str, browser: Browser) -> None:
+    context = browser.new_context()  # where a failure is what happens
     page = context.new_page()
-    page.on("console", on_console)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("request", on_request)
-    yield page
+    page.goto(site)
+    page.route("**/?q=reef", lambda route: route.fulfill(status=503))
+    page.locator("#q").press_sequentially("reef")
+    expect(page.locator("#total")).to_contain_text("Press Enter to try again")
+    page.unroute("**/?q=reef")
+    page.keyboard.press("Enter")
+    expect(page.locator("#total")).to_have_text("59 datasets for “reef”")
     context.close()
 
 
-def test_search_narrow_down_page_open_copy(site: str, page: Page, problems: list[str]) -> None:
-    page.goto(site)
-    page.keyboard.type("reef")
-    page.keyboard.press("Enter")
-    page.get_by_text("59 datasets for “reef”").wait_for()
-    page.locator(".facets").get_by_role("link", name="odd").click()
-    page.get_by_text("29 datasets for “reef”").wait_for()
-    assert page.locator("article.card").count() == 25
-    page.get_by_role("link", name="Next page").click()
-    page.get_by_role("link", name="First page").wait_for()
-    assert page.locator("article.card").count() == 4
-    page.get_by_role("link", name="Reef 1", exact=True).click()
-    page.get_by_role("heading", name="Load it in Python").wait_for()
-    page.get_by_role("button", name="Copy").click()
-    page.get_by_role("button", name="Copied").wait_for()
-    copied = page.evaluate("navigator.clipboard.readText()")
-    assert copied == page.locator("#snippet").text_content()
-    assert copied.startswith(f'import atdata\n\natdata.configure(api="{site}", dev=True)')
-    for name in ("Schemas", "Lenses", "Status", "Datasets"):
-        page.get_by_role("navigation", name="Site").get_by_role("link", name=name).click()
-        page.locator("h1").wait_for()
-    assert problems == []
+# --- filters --------------------------------------------------------------------------------------
 
 
-def test_hostile_text_runs_nothing(site: str, page: Page, problems: list[str]) -> None:
-    page.on("dialog", lambda dialog: problems.append(dialog.message))
-    page.goto(f"{site}/?q=hostile")
-    page.get_by_role("link", name="<img src=x onerror=alert(1)>").click()
-    page.get_by_role("heading", level=1).wait_for()
-    assert page.locator("main img").count() == 0
-    assert problems == []
-
-
-def test_a_phone_shows_everything_without_scrolling_sideways(
-    site: str, page: Page, problems: list[str]
+def test_a_filter_is_chosen_in_place_with_the_focus_kept_and_a_way_back(
+    site: str, page: Page
 ) -> None:
-    page.set_viewport_size({"width": 360, "height": 740})
     page.goto(f"{site}/?q=reef")
-    dataset = page.locator("article.card a").first.get_attribute("href") or ""
-    for path in ("/", "/?q=reef&tags=odd", dataset, "/schemas", "/lenses", "/status", "/?q=%22"):
-        page.goto(f"{site}{path}")
-        width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= 360, f"{path} is {width} wide"
-    assert problems == []
+    page.evaluate("window.same = true")
+    odd = page.locator(".facet").get_by_role("link", name="odd")
+    odd.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#total")).to_have_text("29 datasets for “reef”")
+    assert page.url == f"{site}/?q=reef&tags=odd"
+    expect(odd).to_be_focused()
+    expect(odd).to_have_attribute("aria-current", "true")
+    page.get_by_role("link", name="any of these").click()
+    expect(page).to_have_url(f"{site}/?q=reef&tagsAny=odd")
+    page.locator(".facet").get_by_role("link", name="even").click()
+    expect(page.locator("#total")).to_have_text("59 datasets for “reef”")
+    for total in ("29", "29", "59"):
+        page.go_back()
+        expect(page.locator("#total")).to_have_text(f"{total} datasets for “reef”")
+    assert page.url == f"{site}/?q=reef"
+    assert page.evaluate("window.same")
+
+
+def test_on_a_phone_the_facets_stay_unfolded_while_one_chooses(site: str, browser: Browser) -> None:
+    with watched(browser, viewport={"width": 360, "height": 740}, has_touch=True) as page:
+        page.goto(site)
+        odd = page.locator(".facet").get_by_role("link", name="odd")
+        expect(odd).to_be_hidden()
+        page.get_by_text("Narrow down").tap()
+        odd.tap()
+        expect(page.locator("#total")).to_have_text("29 datasets")
+        expect(odd).to_be_visible()
+
+
+def test_bounds_are_a_plain_form(site: str, page: Page) -> None:
+    page.goto(f"{site}/?tags=sand")
+    page.get_by_text("Size and date").click()
+    page.get_by_role("group", name="Samples").get_by_label("From").fill("101")
+    page.get_by_role("group", name="Created").get_by_label("Before").fill("2030-01-31")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("#total")).to_have_text("0 datasets")
+    expect(page.locator(".chips")).to_contain_text("created before 31 Jan 2030")
+    page.locator(".chips").get_by_role("link", name="samples from 101").click()
+    expect(page.locator("#total")).to_have_text("1 dataset")
+    expect(page.get_by_label("Before")).to_have_value("2030-01-31")
+
+
+# --- without JavaScript, and with hostile names ---------------------------------------------------
+
+
+def test_everything_can_be_done_without_javascript(site: str, browser: Browser) -> None:
+    with watched(browser, java_script_enabled=False) as page:
+        page.goto(site)
+        page.locator("#q").fill("reef")
+        page.get_by_role("button", name="Search").click()
+        page.locator(".facet").get_by_role("link", name="odd").click()
+        page.get_by_role("link", name="Name", exact=True).click()
+        expect(page.locator("#total")).to_have_text("29 datasets for “reef”")
+        seen = names(page)
+        page.get_by_role("link", name="Next page").click()
+        seen += names(page)
+        assert len(seen) == len(set(seen)) == 29
+        expect(page.get_by_role("link", name="Next page")).to_have_count(0)
+        page.get_by_role("link", name=seen[-1], exact=True).click()
+        expect(page.locator("#snippet")).to_contain_text("atdata.load_dataset(")
+        page.get_by_role("link", name="@alice.test").first.click()
+        expect(page.locator("h1")).to_have_text("@alice.test")
+        for name in ("Tags", "Licences", "Schemas", "Lenses", "Status", "Datasets"):
+            page.get_by_role("navigation", name="Site").get_by_role("link", name=name).click()
+            expect(page.locator("h1")).to_be_visible()
+
+
+def names(page: Page) -> list[str]:
+    return page.locator("article.card h2").all_inner_texts()
+
+
+def test_hostile_text_runs_nothing_also_when_it_comes_while_one_types(
+    site: str, page: Page
+) -> None:
+    page.goto(site)
+    page.keyboard.type("hostile")
+    expect(page.locator("#total")).to_have_text("1 dataset for “hostile”")
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type(HOSTILE)
+    expect(page.locator("#total")).to_contain_text(HOSTILE)
+    page.locator(".facet").get_by_role("link", name=HOSTILE).click()
+    expect(page.locator(".chips")).to_contain_text(HOSTILE)
+    page.get_by_role("link", name=HOSTILE).and_(page.locator("h2 a")).click()
+    expect(page.locator("h1")).to_have_text(HOSTILE)
+    page.goto(f"{site}/tags")
+    page.get_by_role("link", name=HOSTILE).last.click()
+    assert page.locator("main img").count() == 0
 
 
 def test_the_keyboard_reaches_the_search_box_and_skips_to_the_content(
-    site: str, page: Page, problems: list[str]
+    site: str, page: Page
 ) -> None:
     page.goto(f"{site}/status")
     page.keyboard.press("Tab")
@@ -152,32 +223,3 @@ def test_the_keyboard_reaches_the_search_box_and_skips_to_the_content(
     page.goto(f"{site}/?q=reef")
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") == "q"
-    assert problems == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_enough_contrast(site: str, page: Page, problems: list[str], scheme: str) -> None:
-    """WCAG AA: 4.5:1 for every pair of text colour and background that the style sheet uses."""
-    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-    page.goto(site)
-    colours = page.evaluate(
-        "Object.fromEntries(['paper','surface','code','tint','ink','soft','accent','accent-ink']"
-        ".map(n => [n, getComputedStyle(document.documentElement).getPropertyValue('--' + n)]))"
-    )
-    pairs = [(ink, paper) for ink in ("ink", "soft", "accent") for paper in ("paper", "surface")]
-    pairs += [("ink", "code"), ("soft", "code"), ("accent", "tint"), ("accent-ink", "accent")]
-    for ink, paper in pairs:
-        assert contrast(colours[ink], colours[paper]) >= 4.5, (ink, paper)
-    assert problems == []
-
-
-def contrast(one: str, other: str) -> float:
-    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def luminance(colour: str) -> float:
-    digits = colour.strip().removeprefix("#")
-    channels = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
