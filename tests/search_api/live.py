@@ -24,6 +24,7 @@ from tests.search_api.index_builder import IndexBuilder
 def listening(app: FastAPI) -> Iterator[str]:
     """``app`` on a thread; its origin, ``http://127.0.0.1:port``."""
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the node does
     server = uvicorn.Server(uvicorn.Config(app, proxy_headers=False, log_level="warning"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
