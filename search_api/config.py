@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-LEVEL_SECONDS = 0.5
+LEVEL_SECONDS = 0.75
 
 
 class SearchConfig(BaseSettings):

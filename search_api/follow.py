@@ -14,6 +14,10 @@ from atdata.protocol.errors import StoreError
 from search_api.text_index import TextIndex
 
 RETRY_SECONDS = 2.0
+# A round costs nearly the same for one change as for fifty, since the text index merges what each
+# left: under steady changes they come seldom, so that a search has the processor.
+SHARE = 5
+MOST_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -46,5 +50,5 @@ class Follower:
                 log.error("text_index.behind", why=str(error))
                 self.failure, pause = str(error), RETRY_SECONDS
             else:
-                # Searches have half of the time, however much there is to catch up with.
-                self.failure, pause = None, max(self._seconds, time.monotonic() - began)
+                took = time.monotonic() - began
+                self.failure, pause = None, max(self._seconds, min(SHARE * took, MOST_SECONDS))
