@@ -47,7 +47,7 @@ class SearchPages:
             "home.html",
             asked=asked,
             found=found,
-            chips=state.chips(asked, found),
+            chips=state.chips(asked, found, self._search.schema_names(map(str, asked.schema))),
             boxes=() if found.facets is None else state.facet_boxes(asked, found.facets),
             modes=state.tag_modes(asked),
             sorts=state.sorts(asked),

@@ -1,12 +1,13 @@
 """What a search page is at: the question as a URL, what can be added to it, what taken back.
 
-Rule: every state is a URL, and a link says what it leads to: the number beside a value is the
-number of hits that choosing it would show (of another tag under "all of these": leave).
+Rule: every state is a URL, and the number beside a value is what it says: of a value that narrows
+(a first one, a tag under "all of these") the hits that choosing it leaves, of a further alternative
+the hits that have it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from atdata.protocol.licenses import spdx_of
@@ -117,10 +118,11 @@ def pairs(asked: Question, *without: str) -> list[tuple[str, object]]:
     return found
 
 
-def chips(asked: Question, found: DatasetPage) -> list[Chip]:
-    """What narrows the question: filters that can be taken back, then what the query box says."""
+def chips(asked: Question, found: DatasetPage, schemas: Mapping[str, str]) -> list[Chip]:
+    """What narrows the question: filters that can be taken back, then what the query box says.
+    ``schemas`` are names of those that are asked for."""
     given, link = pairs(asked, "q"), linker(asked)
-    labels = _labels(found.facets)
+    labels = {**_labels(found.facets), **schemas}
     made = []
     for name, value in given:
         if name in _NARROWING:
