@@ -40,6 +40,7 @@ PURE = (
         )
     )
     | {"search_api.query_language", "search_api.words", "search_api.snippet"}
+    | {"search_api.web.status_text"}
     | {
         f"search_api.web.{name}"
         for name in ("lens_map", "lens_map_layout", "preview_plots", "preview_table")
