@@ -23,7 +23,7 @@ SLOW = 20  # of each kind
 _AT_ONCE = 50  # connections that are opened at a time
 _SPOON, _PAUSE = 256, 0.5  # bytes and seconds
 _ROOM = 4_096  # bytes that a slow reader's kernel takes for it
-_READY_SECONDS = 60.0
+_READY_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,7 @@ class _People:
 
     async def _listen(self) -> None:
         socket = await self._connected("")
+        await socket.recv()  # says which index this is
         self._subscribed += 1
         try:
             async for _ in socket:
