@@ -45,8 +45,9 @@ WARM = 20  # questions of each class before it is measured
 CLIENTS = (1, 16)
 WARM_SECONDS = 2.0
 # The class "mixed": how many of ten questions are of which other.
-MIXED = {"two words": 5, "one rare word": 3, "common word": 1, "no hit": 1}
+MIXED = {"words of a name": 3, "two words": 3, "one rare word": 2, "common word": 1, "no hit": 1}
 COMMON = 300  # most frequent words that are asked for as common ones
+ATTEMPTS = 200_000  # to find two words that some dataset has
 MANY = 2_000  # questions of the class "mixed" that clients choose from
 OURS, OURS_FACETS, DEFAULTS, TUNED = "ours", "ours, two facets", "defaults", "tuned"
 
@@ -68,14 +69,20 @@ class Figures:
             self.times.setdefault(name, {})[side] = values
 
 
-def texts(rounds: int, has_hits: Callable[[str], bool]) -> Texts:
+def texts(rounds: int, peer: postgres.Peer) -> Texts:
     """What all sides are asked, by class."""
     chance, each = random.Random(SEED), rounds + WARM
+    names = postgres.names(peer, each)
     two: dict[bool, list[str]] = {True: [], False: []}
-    while min(map(len, two.values())) < each:
+    for _ in range(ATTEMPTS):
+        if min(map(len, two.values())) >= each:
+            break
         words = CLASSES["two words"][0](chance).q
-        two[has_hits(words)].append(words)
+        two[bool(postgres.search(peer, words))].append(words)
+    else:
+        raise RuntimeError("no two words are together often enough: more --datasets are needed")
     return {
+        "words of a name": [" ".join(name.split()[:2]) for name in names],
         "two words": two[True][:each],
         "no hit": two[False][:each],
         "one rare word": [CLASSES["two words"][0](chance).q.split()[1] for _ in range(each)],
@@ -237,7 +244,7 @@ def main() -> None:
             took = time.perf_counter() - started
             print(f"{count:,} datasets in PostgreSQL after {took:.1f} s", flush=True)
             with psycopg.connect(where, autocommit=True) as peer:
-                questions = texts(options.rounds, lambda q: bool(postgres.search(peer, q)))
+                questions = texts(options.rounds, peer)
             measure_peer(where, DEFAULTS, questions, figures, options.seconds)
         with postgres.server(folder, postgres.TUNED) as where:
             measure_peer(where, TUNED, questions, figures, options.seconds)

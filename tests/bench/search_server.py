@@ -11,7 +11,7 @@ import multiprocessing
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -102,7 +102,7 @@ def serving(datasets: int, folder: Path | None, rate: int) -> Iterator[Server]:
     try:
         yield Server(ours.recv(), ours)
     finally:
-        if process.is_alive():
+        with suppress(BrokenPipeError):  # it has ended by itself, and said why
             ours.send("end")
         process.join()
 
