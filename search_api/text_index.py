@@ -64,10 +64,8 @@ class TextIndex:
         self._stale, self._stale_until = frozenset[int](), -inf
         self._reader: Reader
         self._held: _Held
-        try:
-            self._open()
-        except (ValueError, OSError) as error:
-            self._start_anew(error)
+        self._is_sound = True
+        self._open_or_start_anew()
 
     @property
     def seq(self) -> int:
@@ -83,11 +81,16 @@ class TextIndex:
 
     def catch_up(self) -> int:
         """Bring in everything that is committed to the database. Returns the number of changes,
-        or of datasets where the index had to be built anew."""
+        or of datasets where the index had to be built anew. Raises ``StoreError``, and where
+        files fail it ``ValueError`` or ``OSError``: the next call opens them once more."""
         with self._catching_up:
-            done = 0
+            if not self._is_sound:
+                vars(self).pop("_writer", None)  # it may have ended; what it locked is free now
+                self._open_or_start_anew()
+            self._is_sound, done = False, 0
             while (count := self._step()) > 0:
                 done += count
+            self._is_sound = True
             return done
 
     def _step(self) -> int:
@@ -148,6 +151,12 @@ class TextIndex:
         self._reader = self._new_reader()
 
     # --- opening ----------------------------------------------------------------------------
+
+    def _open_or_start_anew(self) -> None:
+        try:
+            self._open()
+        except (ValueError, OSError) as error:
+            self._start_anew(error)
 
     def _open(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -167,3 +168,25 @@ def test_hits_of_one_moment_are_paged_without_loss(
         seen += [rank.doc for rank in ranks]
         after = ranks[-1]
     assert len(seen) == len(set(seen)) == 40
+
+
+def test_files_that_are_lost_while_it_runs_are_made_anew(
+    index: IndexBuilder, tmp_path: Path
+) -> None:
+    """A writer of the library that failed once never writes again."""
+    did = index.account("alice")
+    schema = index.schema(did)
+    index.dataset(did, "Corals", schema)
+    text_index = TextIndex(tmp_path / "lost", Database(index.connection))
+    text_index.catch_up()
+    shutil.rmtree(tmp_path / "lost")
+    index.dataset(did, "Sponges", schema)
+    with pytest.raises((ValueError, OSError)):
+        text_index.catch_up()
+    assert text_index.search(DatasetQuery("corals"), 5).total == 1, "what it held can be searched"
+    text_index.catch_up()
+    assert text_index.search(DatasetQuery("sponges"), 5).total == 1
+    assert text_index.search(DatasetQuery("corals"), 5).total == 1
+    index.dataset(did, "Urchins", schema)
+    assert text_index.catch_up() == 1
+    text_index.close()
