@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from atdata.protocol.views import DatasetView
 from search_api import queries
-from search_api.database import FEW_KEYS, Row, Session, among
+from search_api.database import FEW_KEYS, Row, Session, among, picked
 from search_api.stored_view import license_label
 from search_api.views import DATASET, IDENTITY, dataset_view
 
@@ -144,9 +144,8 @@ def texts(session: Session, docs: Sequence[int]) -> list[DatasetText]:
 
 
 def _texts(session: Session, docs: Sequence[int]) -> list[DatasetText]:
-    dataset, keys = among("d.doc", docs)
-    record, _ = among("r.doc", docs)
-    rows = session.rows(f"{_TEXTS} WHERE {dataset} AND {record}", [*keys, *keys])
+    chosen, keys = picked(docs, "datasets", "records")
+    rows = session.rows(chosen + _TEXTS, keys)
     named = queries.schema_names(session, (row[-1] for row in rows))
     tags = _grouped(
         session,

@@ -95,6 +95,17 @@ def among(column: str, keys: Sequence[object]) -> tuple[str, list[object]]:
     return f"{column} = ANY(?)", [list(keys)]
 
 
+def picked(docs: Sequence[int], *tables: str) -> tuple[str, list[object]]:
+    """``WITH …``, and its parameters: in what follows each of ``tables`` has only the rows of
+    ``docs``. Where such a condition stands behind joins, DuckDB goes through all records first."""
+    chosen, keys = among("doc", docs)
+    parts = (
+        f"{table} AS MATERIALIZED (SELECT * FROM main.{table} WHERE {chosen})"  # noqa: S608
+        for table in tables
+    )
+    return f"WITH {', '.join(parts)} ", keys * len(tables)
+
+
 def marks(values: Sequence[object]) -> str:
     """``?, ?, ?`` for an IN list. For keys, an index lookup where a join would be a scan."""
     return ", ".join("?" * len(values))

@@ -21,7 +21,7 @@ from atdata.protocol.views import (
     SchemaDetail,
     SchemaView,
 )
-from search_api.database import Row, Session, among, marks
+from search_api.database import Row, Session, picked
 from search_api.views import (
     DATASET,
     FIELD,
@@ -78,11 +78,11 @@ def datasets(session: Session, docs: Sequence[int]) -> tuple[DatasetView, ...]:
     """The visible ones of ``docs``, in that order."""
     if not docs:
         return ()
+    chosen, keys = picked(docs, "datasets", "records")
     rows = session.rows(
-        f"SELECT {IDENTITY}, {DATASET} FROM datasets d JOIN records r ON r.doc = d.doc "  # noqa: S608
-        "JOIN repos p ON p.repo = r.repo AND p.active "
-        f"WHERE d.doc IN ({marks(docs)}) AND r.doc IN ({marks(docs)})",
-        [*docs, *docs],
+        f"{chosen} SELECT {IDENTITY}, {DATASET} FROM datasets d JOIN records r ON r.doc = d.doc "  # noqa: S608
+        "JOIN repos p ON p.repo = r.repo AND p.active",
+        keys,
     )
     tags = _tags(session, docs)
     names = schema_names(session, [row[-1] for row in rows])
@@ -133,12 +133,11 @@ def schema_names(session: Session, docs: Iterable[int]) -> dict[int, tuple[str, 
     keys = sorted(set(docs))
     if not keys:
         return {}
-    schema, values = among("s.doc", keys)
-    record, _ = among("r.doc", keys)
+    chosen, values = picked(keys, "schemas", "records")
     rows = session.rows(
-        "SELECT s.doc, s.name, s.version FROM schemas s JOIN records r ON r.doc = s.doc "  # noqa: S608
-        f"JOIN repos p ON p.repo = r.repo AND p.active WHERE {schema} AND {record}",
-        [*values, *values],
+        f"{chosen} SELECT s.doc, s.name, s.version FROM schemas s JOIN records r ON r.doc = s.doc "  # noqa: S608
+        "JOIN repos p ON p.repo = r.repo AND p.active",
+        values,
     )
     return {doc: (name, version) for doc, name, version in rows}
 
@@ -155,7 +154,8 @@ def schemas(session: Session, docs: Sequence[int]) -> tuple[SchemaView, ...]:
     """The visible ones of ``docs``, in that order."""
     if not docs:
         return ()
-    rows = session.rows(f"{_SCHEMAS} WHERE s.doc IN ({marks(docs)})", docs)
+    chosen, values = picked(docs, "schemas", "records")
+    rows = session.rows(chosen + _SCHEMAS, values)
     views = {row[0]: view for row, view in zip(rows, _with_fields(session, rows), strict=True)}
     return tuple(views[doc] for doc in docs if doc in views)
 
