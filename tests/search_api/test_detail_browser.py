@@ -99,7 +99,9 @@ def test_samples_load_by_themselves_and_nothing_jumps(site: Site, page: Page) ->
     below = page.get_by_role("heading", name="What a sample is")
     before = below.bounding_box()
     page.get_by_role("cell", name="fish").wait_for()
-    page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth === 30)")
+    # Asked from here: what waits inside the page would have to evaluate text, which it forbids.
+    while not page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth === 30)"):
+        page.wait_for_timeout(20)  # the test's own time limit ends this
     assert page.locator(".samples img").count() == 4
     assert page.locator(".samples svg.plot path").count() == 4
     assert below.bounding_box() == before
