@@ -22,22 +22,21 @@ from indexer import recovery, snapshots
 from indexer.batch import RepoState, SyncState
 from indexer.config import IndexerConfig
 from indexer.database import open_database
-from indexer.drops import DropReason
 from indexer.machine import microseconds
 from indexer.metrics import Metrics
 from indexer.processor import Processor
 from indexer.proofs import Prover
 from indexer.quarantine import Kept
 from indexer.recovery import Restored
+from indexer.reexamine import Reexamined, reexamine
 from indexer.repos import Failed, Fetched, Gone, RepoClient
 from indexer.rows import uri_of
 from indexer.snapshots import Snapshot
 from indexer.store import Store
+from indexer.tables import InvalidRow
 from indexer.turns import Turns
 
-_OF_A_RECORD = frozenset(
-    {DropReason.INVALID_RECORD, DropReason.INVALID_RECORD_CBOR, DropReason.OVERSIZED_RECORD}
-)
+_AT_ONCE = 200  # frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,24 +94,37 @@ def restore(db: Path, name: str | None = None) -> Restored:
 
 
 def quarantined(db: Path, limit: int = 100) -> list[Kept]:
-    """The newest rows of the quarantine. Raises ``StoreError``."""
+    """The newest of what was dropped, and of the records that are not valid. Raises
+    ``StoreError``."""
     with open_database(db, read_only=True) as connection:
-        return Store(connection).quarantine.newest(limit)
+        store = Store(connection)
+        kept = [*store.quarantine.newest(limit), *map(_kept, store.invalid.newest(limit))]
+    return sorted(kept, key=lambda item: item.kept_at, reverse=True)[:limit]
 
 
 def quarantined_row(db: Path, row: int) -> Kept:
     """The row of that id. Raises ``NotFound``, ``StoreError``."""
     with open_database(db, read_only=True) as connection:
-        found = Store(connection).quarantine.row(row)
+        store = Store(connection)
+        found, invalid = store.quarantine.row(row), store.invalid.row(row)
+    if found is None and invalid is not None:
+        found = _kept(invalid)
     if found is None:
         raise NotFound(f"the quarantine of {quote(str(db))} has no row {row}")
     return found
 
 
+def _kept(row: InvalidRow) -> Kept:
+    """An invalid record as a row of the quarantine; its id is the record's key."""
+    frame = row.block or b""
+    return Kept(row.doc, row.source, None, row.did, row.reason, row.detail, frame, row.kept_at)
+
+
 def replay(config: IndexerConfig, row: int | None = None) -> int:
-    """Judge one row of the quarantine again, or all of them. Returns how many were let go of.
-    Raises ``NotFound``, ``StoreError``."""
-    kept = quarantined(config.db, 1_000_000) if row is None else [quarantined_row(config.db, row)]
+    """Judge one row of the quarantine again, or all of them, invalid records among them. Returns
+    how many were let go of. Raises ``NotFound``, ``StoreError``."""
+    if row is not None:
+        quarantined_row(config.db, row)
     http = HttpClient(Policy(dev=config.dev))
     try:
         with _existing(config.db) as connection, ThreadPoolExecutor(8) as pool:
@@ -121,45 +133,48 @@ def replay(config: IndexerConfig, row: int | None = None) -> int:
             metrics = Metrics(CollectorRegistry())
             processor = Processor(store, prover, pool, metrics, Turns(store), longest_pause=0)
             before = store.quarantined
-            for start in range(0, len(kept), 200):
-                processor.reexamine(kept[start : start + 200])
+            kept = store.quarantine.ids() if row is None else [row]
+            for start in range(0, len(kept), _AT_ONCE):
+                processor.reexamine(store.quarantine.rows_of(kept[start : start + _AT_ONCE]))
+            reexamine(store, microseconds(), row)
             return before - store.quarantined
     finally:
         http.close()
 
 
-def requeue(db: Path) -> int:
-    """Have the repos of all invalid records fetched again, for the models may know more by now.
-    Returns how many there are. Raises ``StoreError``."""
+def requeue(db: Path) -> Reexamined:
+    """Judge all invalid records again, for the models may know more by now; where their bytes are
+    not kept their repos are fetched by the next run. Raises ``StoreError``."""
     with _existing(db) as connection:
         store = Store(connection)
-        dids = {
-            kept.did for kept in store.quarantine.newest(1_000_000) if kept.reason in _OF_A_RECORD
-        }
-        return len(Turns(store).ask_again(sorted(did for did in dids if did is not None)))
+        found = reexamine(store, microseconds())
+        Turns(store).ask_again(found.to_fetch)
+        return found
 
 
 def differences(config: IndexerConfig, dids: tuple[str, ...] = ()) -> list[Difference]:
-    """Compare the index with the accounts' PDSes, record by record: of ``dids``, or of all tracked
-    repos. Records that are not valid count as not there, on both sides. Raises ``StoreError``."""
+    """Compare the index with the accounts' PDSes, record by record, those included that are not
+    valid: of ``dids``, or of all tracked repos. Raises ``NotFound``, ``StoreError``."""
     http = HttpClient(Policy(dev=config.dev))
     try:
         resolver = Resolver(http, plc=config.plc)
         client = RepoClient(http, resolver, microseconds, config.repo_limits)
         with open_database(config.db, read_only=True) as connection:
             store = Store(connection)
-            invalid = {
-                k.did for k in store.quarantine.newest(1_000_000) if k.reason in _OF_A_RECORD
-            }
-            chosen = [s for s in store.repos() if (not dids or s.did in dids)]
-            return [d for state in chosen for d in _compare(store, client, state, invalid)]
+            chosen = [_tracked(store, did) for did in dids] if dids else store.repos()
+            return [d for state in chosen for d in _compare(store, client, state)]
     finally:
         http.close()
 
 
-def _compare(
-    store: Store, client: RepoClient, state: RepoState, invalid: set[str | None]
-) -> list[Difference]:
+def _tracked(store: Store, did: str) -> RepoState:
+    state = store.repo(Did.parse(did))
+    if state is None:
+        raise NotFound(f"the index has no repo {quote(did)} (atdata index resync adds one)")
+    return state
+
+
+def _compare(store: Store, client: RepoClient, state: RepoState) -> list[Difference]:
     identity = client.locate(state.did)
     answer = identity if isinstance(identity, Failed) else client.fetch(identity)
     match answer:
@@ -177,5 +192,5 @@ def _compare(
     return [
         Difference(uri, ours.get(uri), theirs.get(uri))
         for uri in sorted(ours.keys() | theirs.keys())
-        if ours.get(uri) != theirs.get(uri) and not (uri not in ours and state.did in invalid)
+        if ours.get(uri) != theirs.get(uri)
     ]

@@ -121,6 +121,8 @@ _COLUMNS = {
     "meta": "key value",
     "changes": "seq:i doc:i action",
     "drops": "reason count:i",
+    "invalid_records": "doc:i repo:i did collection rkey cid rev reason detail source kept_at:t"
+    " size:i block:x",
     "quarantine": "id:i source seq:i did reason detail frame:x kept_at:t",
 }
 _TYPES = {

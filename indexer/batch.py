@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from indexer.drops import Drop, DropReason
-from indexer.tables import Rows
+from indexer.tables import InvalidRow, Rows
 
 DETAIL_CHARS = 500
 
@@ -102,7 +102,7 @@ class Batch:
     def __init__(self, stored: Callable[[str], RepoState | None]) -> None:
         self._stored = stored
         self.repos: dict[str, RepoState] = {}
-        self.docs: dict[int, tuple[str, Rows | None]] = {}
+        self.docs: dict[int, tuple[str, Rows | InvalidRow | None]] = {}
         self.purged: set[str] = set()
         self.visibility: set[str] = set()
         self.drops: Counter[DropReason] = Counter()
@@ -131,6 +131,10 @@ class Batch:
     def put(self, rows: Rows) -> None:
         """Store this version of a record, whatever was there."""
         self.docs[rows.record.doc] = rows.record.did, rows
+
+    def put_invalid(self, row: InvalidRow) -> None:
+        """Keep this version of a record aside; whatever was there is not what its author says."""
+        self.docs[row.doc] = row.did, replace(row, detail=row.detail[:DETAIL_CHARS])
 
     def delete(self, did: str, doc: int) -> None:
         """Remove a record of ``did``; harmless if there is none."""
@@ -164,5 +168,7 @@ class Batch:
 
 
 def _shown(state: RepoState) -> tuple[bool, str | None, str | None]:
+    """What of an account its records are shown with. A handle that is not verified is shown as
+    none; whether one was claimed ("") or not (None) decides if the account counts as known."""
     handle = state.handle if state.handle_verified else state.handle and ""
     return state.active, handle, state.pds

@@ -71,6 +71,10 @@ class IndexerConfig(BaseSettings):
 
     quarantine_rows: Positive = 10_000
     quarantine_bytes: Positive = 256_000_000
+    """What was dropped is kept within these bounds, the oldest goes first."""
+
+    invalid_bytes: Positive = 256_000_000
+    """Of the bytes of invalid records. Of more than that it is only known that they are there."""
 
     memory_limit: str = "1GB"
     """DuckDB's, in its own spelling."""

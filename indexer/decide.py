@@ -18,9 +18,9 @@ from indexer import events
 from indexer.batch import Batch, RepoState, SyncState
 from indexer.drops import Drop, DropReason
 from indexer.mst import EMPTY_ROOT
-from indexer.replacement import Version, put_version
 from indexer.rows import micros, uri_of
 from indexer.verify import Chain, Head, Rejected, VerifiedCommit, VerifiedOp, chain
+from indexer.versions import Version, store_version
 
 DELETED = "deleted"
 INVALID_HANDLE = "handle.invalid"  # the protocol's own name for one that is not known
@@ -71,6 +71,8 @@ def on_commit(
     """``#commit``: apply what was proved, or say why not."""
     if isinstance(proof, Rejected):
         _on_rejected(batch, event.did, proof, origin)
+        if batch.repo(event.did) is None and proof.proves_ops and _puts_ours(event):
+            batch.set_repo(RepoState(event.did))  # a first sighting; its repo tells the rest
     elif isinstance(proof, VerifiedCommit):
         _on_verified(batch, proof, profile, origin)
 
@@ -81,10 +83,19 @@ def on_sync(batch: Batch, event: events.Sync, proof: Proof, origin: Origin) -> N
         _on_rejected(batch, event.did, proof, origin)
     elif isinstance(proof, Head):
         state = batch.repo(event.did)
-        if state is None or (state.rev is not None and proof.rev <= state.rev):
+        if state is None:
             return
         same = state.data_cid == str(proof.data)
-        batch.set_repo(replace(state, rev=str(proof.rev)) if same else _desynchronized(state))
+        if state.rev is None or proof.rev > state.rev:
+            batch.set_repo(replace(state, rev=str(proof.rev)) if same else _desynchronized(state))
+        elif not (same and proof.rev == state.rev):
+            forked = proof.rev == state.rev and state.data_cid is not None
+            reason = DropReason.FORKED_REV if forked else DropReason.STALE_REV
+            reject(batch, origin, event.did, reason, f"rev {proof.rev}, held is {state.rev}")
+
+
+def _puts_ours(commit: events.Commit) -> bool:
+    return any(op.cid is not None and kind_of(op.collection) is not None for op in commit.ops)
 
 
 def on_identity(batch: Batch, event: events.Identity, profile: Profile | None) -> None:
@@ -183,8 +194,8 @@ def _on_verified(
     state = batch.repo(commit.did)
     ops = [op for op in commit.ops if kind_of(op.collection) is not None]
     if state is None:
-        if all(op.record is None for op in ops):
-            return  # it mentioned a collection, but has nothing of ours
+        if not ops:
+            return
         state = RepoState(commit.did)
         state = state if profile is None else with_profile(state, profile)
     if state.status == DELETED and not state.active:
@@ -226,27 +237,14 @@ def _following(state: RepoState, commit: VerifiedCommit) -> RepoState | DropReas
 
 
 def _apply(batch: Batch, commit: VerifiedCommit, ops: list[VerifiedOp], origin: Origin) -> None:
-    """Each record on its own: one that is not valid leaves its siblings alone."""
-    kept: set[DropReason] = set()
+    """Each record on its own."""
     for op in ops:
-        refusal = None if op.record is None else _put(batch, commit, op, op.record, origin)
-        if op.record is not None and refusal is None:
+        if op.record is None:
+            batch.delete(commit.did, key_of(uri_of(commit.did, op.collection, op.rkey)))
             continue
-        # A delete; or an invalid version, and what stood here is not what the author says now.
-        batch.delete(commit.did, key_of(uri_of(commit.did, op.collection, op.rkey)))
-        if refusal is not None:
-            drop = Drop(*refusal, origin.source, origin.seq, commit.did, origin.frame)
-            batch.drop(drop, origin.at, keep=drop.reason not in kept)
-            kept.add(drop.reason)
-
-
-def _put(
-    batch: Batch, commit: VerifiedCommit, op: VerifiedOp, record: bytes, origin: Origin
-) -> tuple[DropReason, str] | None:
-    """Store one version of a record; or why it can't be."""
-    assert op.cid is not None
-    version = Version(op.collection, op.rkey, op.cid, str(commit.rev), record)
-    return put_version(batch, commit.did, version, origin.at)
+        assert op.cid is not None
+        version = Version(commit.did, op.collection, op.rkey, op.cid, str(commit.rev), op.record)
+        store_version(batch, version, origin.source, origin.at)
 
 
 def _desynchronized(state: RepoState) -> RepoState:

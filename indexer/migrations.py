@@ -9,7 +9,25 @@ from __future__ import annotations
 
 import duckdb
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 6
+
+
+_INVALID_RECORDS = """
+CREATE TABLE IF NOT EXISTS invalid_records (
+    doc BIGINT NOT NULL, repo BIGINT NOT NULL, did VARCHAR NOT NULL, collection VARCHAR NOT NULL,
+    rkey VARCHAR NOT NULL, cid VARCHAR NOT NULL, rev VARCHAR NOT NULL, reason VARCHAR NOT NULL,
+    detail VARCHAR NOT NULL, source VARCHAR NOT NULL, kept_at TIMESTAMPTZ NOT NULL,
+    size BIGINT NOT NULL, block BLOB)
+"""
+_FETCH_INVALID = """
+UPDATE repos SET sync_state = 'desynchronized' WHERE sync_state = 'synced' AND did IN (
+    SELECT did FROM quarantine
+    WHERE reason IN ('invalid_record', 'invalid_record_cbor', 'oversized_record'))
+"""
+_LET_GO_OF_INVALID = """
+DELETE FROM quarantine
+WHERE reason IN ('invalid_record', 'invalid_record_cbor', 'oversized_record')
+"""
 
 
 def _without_key(table: str, columns: str) -> tuple[str, ...]:
@@ -50,6 +68,10 @@ _STEPS: dict[int, tuple[str, ...]] = {
             "reason VARCHAR NOT NULL, count BIGINT NOT NULL",
         ),
     ),
+    5: (_INVALID_RECORDS,),
+    # Invalid records were in the quarantine, as frames, and could be lost from it: their repos are
+    # fetched once more, which puts each in its own row.
+    6: (_FETCH_INVALID, _LET_GO_OF_INVALID),
 }
 """Version → the statements that lead to it from the one before."""
 

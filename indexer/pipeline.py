@@ -106,7 +106,9 @@ class Indexer:
     ) -> None:
         self._config, self._clock = config, clock
         self._metrics = Metrics(CollectorRegistry() if registry is None else registry)
-        limits = QuarantineLimits(rows=config.quarantine_rows, bytes=config.quarantine_bytes)
+        limits = QuarantineLimits(
+            config.quarantine_rows, config.quarantine_bytes, config.invalid_bytes
+        )
         self._store = Store(connection, limits=limits)
         self._provers = ThreadPoolExecutor(config.identity_threads, "prove")
         self._writer = ThreadPoolExecutor(1, "write")

@@ -25,10 +25,11 @@ _TRIM_TO = 0.8
 
 @dataclass(frozen=True, slots=True)
 class QuarantineLimits:
-    """How much is kept: rows, and bytes of frames."""
+    """How much is kept: rows, and bytes of frames; ``invalid_bytes`` of records held apart."""
 
     rows: int = 10_000
     bytes: int = 256_000_000
+    invalid_bytes: int = 256_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,15 @@ class Quarantine:
     def row(self, row: int) -> Kept | None:
         """The row of that id."""
         return next(iter(self._select("id = ?", [row])), None)
+
+    def ids(self) -> list[int]:
+        """Of all rows, the oldest first."""
+        query = "SELECT id FROM quarantine ORDER BY kept_at, seq, id"
+        return [row for (row,) in self._cursor.execute(query).fetchall()]
+
+    def rows_of(self, ids: Sequence[int]) -> list[Kept]:
+        """The rows of these ids, the oldest first."""
+        return self._select("list_contains(?, id) ORDER BY kept_at, seq, id", [list(ids)])
 
     def of_reason(self, reason: str, limit: int, turn: int) -> list[Kept]:
         """Some rows that were dropped for ``reason``; others with another ``turn``."""

@@ -10,15 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from atdata.protocol.cid import Cid
-from atdata.protocol.errors import InvalidCbor, InvalidRecord
 from atdata.protocol.keys import key_of
 from atdata.protocol.namespaces import kind_of
-from indexer import events
 from indexer.batch import Batch, RepoState, SyncState
-from indexer.drops import Drop, DropReason
-from indexer.rows import Envelope, rows_of, uri_of
+from indexer.rows import uri_of
 from indexer.verify import VerifiedRepo
+from indexer.versions import Version, store_version
 from indexer.waiting import Continuation
 
 
@@ -36,14 +33,11 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
-    """One record as it shall be stored."""
+class Stored:
+    """What is held of a repo: ``doc`` → CID of its valid records, and of those that are not."""
 
-    collection: str
-    rkey: str
-    cid: Cid
-    rev: str
-    block: bytes
+    valid: Mapping[int, str]
+    invalid: Mapping[int, str]
 
 
 def replace_repo(
@@ -51,24 +45,25 @@ def replace_repo(
     state: RepoState,
     repo: VerifiedRepo,
     following: Continuation,
-    stored: Mapping[int, str],
+    stored: Stored,
     source: str,
     at: int,
 ) -> Verdict:
     """Make the rows of ``state`` those of ``repo`` with the commits ``following`` it.
 
-    ``stored`` is ``doc`` → CID of what is there now; rows of the same CID stay as they are.
+    Valid records of the same CID stay as they are; one that is not valid is judged again.
     ``source`` is the PDS, ``at`` the time in microseconds since 1970.
     """
     if (verdict := _refusal(state, repo, following)) is not None:
         return verdict
     wanted = _wanted(repo, following)
-    for doc in stored:
+    for doc in stored.valid.keys() | stored.invalid.keys():
         if doc not in wanted:
             batch.delete(state.did, doc)
     for doc, version in wanted.items():
-        if stored.get(doc) != str(version.cid):
-            store_version(batch, state.did, version, source, at)
+        if stored.valid.get(doc) != str(version.cid):
+            known = stored.invalid.get(doc) == str(version.cid)
+            store_version(batch, version, source, at, known=known)
     sync = SyncState.SYNCED if following.complete else SyncState.DESYNCHRONIZED
     batch.set_repo(
         replace(
@@ -80,38 +75,6 @@ def replace_repo(
         )
     )
     return Verdict.SYNCED if following.complete else Verdict.AGAIN
-
-
-def store_version(batch: Batch, did: str, version: Version, source: str, at: int) -> None:
-    """One record that is known from its repo. If it is not valid, its bytes are kept, and what
-    stood in its place is not what the author says now."""
-    refusal = put_version(batch, did, version, at)
-    if refusal is not None:
-        batch.delete(did, key_of(uri_of(did, version.collection, version.rkey)))
-        batch.drop(Drop(*refusal, source, None, did, version.block), at, keep=True)
-
-
-def put_version(batch: Batch, did: str, version: Version, at: int) -> tuple[DropReason, str] | None:
-    """Store one version of a record; or why it can't be."""
-    path = f"{version.collection}/{version.rkey}"
-    if len(version.block) > events.MAX_RECORD:
-        detail = f"{path}: {len(version.block)} bytes, at most {events.MAX_RECORD} are allowed"
-        return DropReason.OVERSIZED_RECORD, detail
-    envelope = Envelope(
-        did=did,
-        collection=version.collection,
-        rkey=version.rkey,
-        cid=str(version.cid),
-        rev=version.rev,
-        indexed_at=at,
-    )
-    try:
-        batch.put(rows_of(envelope, version.block))
-    except InvalidCbor as error:
-        return DropReason.INVALID_RECORD_CBOR, f"{path}: {error}"
-    except InvalidRecord as error:
-        return DropReason.INVALID_RECORD, f"{path}: {error}"
-    return None
 
 
 def _refusal(state: RepoState, repo: VerifiedRepo, following: Continuation) -> Verdict | None:
@@ -132,7 +95,8 @@ def _wanted(repo: VerifiedRepo, following: Continuation) -> dict[int, Version]:
         collection, _, rkey = path.partition("/")
         if kind_of(collection) is not None:
             doc = key_of(uri_of(repo.did, collection, rkey))
-            wanted[doc] = Version(collection, rkey, cid, str(repo.rev), repo.record(path))
+            block = repo.record(path)
+            wanted[doc] = Version(repo.did, collection, rkey, cid, str(repo.rev), block)
     for commit in following.commits:
         for op in commit.ops:
             if kind_of(op.collection) is None:
@@ -140,6 +104,7 @@ def _wanted(repo: VerifiedRepo, following: Continuation) -> dict[int, Version]:
             doc = key_of(uri_of(repo.did, op.collection, op.rkey))
             wanted.pop(doc, None)
             if op.cid is not None and op.record is not None:
-                rev = str(commit.rev)
-                wanted[doc] = Version(op.collection, op.rkey, op.cid, rev, op.record)
+                wanted[doc] = Version(
+                    repo.did, op.collection, op.rkey, op.cid, str(commit.rev), op.record
+                )
     return wanted

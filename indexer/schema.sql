@@ -1,4 +1,4 @@
--- The only DDL of the index (schema version 4; older files: migrations.py). Run at open in its own transaction, followed by
+-- The only DDL of the index (schema version 6; older files: migrations.py). Run at open in its own transaction, followed by
 -- CHECKPOINT, before any row is written. No secondary indexes (docs/invariants.md).
 --
 -- Keys: `doc` and `repo` are the first 63 bits of SHA-256 over the AT URI or the DID. So a key is
@@ -7,7 +7,7 @@
 --
 -- Only tables in which records are looked up have a primary key: of one that has, DuckDB never gives
 -- back the space of rows that were deleted. Those whose rows are replaced all the time (sources, repos,
--- quarantine, drops) have none; that a key is in them once is the writer's to see to.
+-- quarantine, invalid_records, drops) have none; that a key is in them once is the writer's to see to.
 --
 -- Times are read with epoch_us(…): fetching a TIMESTAMPTZ into Python needs pytz, which is not among
 -- the dependencies.
@@ -145,6 +145,23 @@ CREATE TABLE IF NOT EXISTS quarantine (
     detail  VARCHAR NOT NULL,
     frame   BLOB NOT NULL,                -- the whole frame, byte for byte
     kept_at TIMESTAMPTZ NOT NULL
+);
+
+-- Records that no known lexicon explains: with `records`, all that the repos hold. Not shown.
+CREATE TABLE IF NOT EXISTS invalid_records (
+    doc        BIGINT NOT NULL,
+    repo       BIGINT NOT NULL,
+    did        VARCHAR NOT NULL,
+    collection VARCHAR NOT NULL,
+    rkey       VARCHAR NOT NULL,
+    cid        VARCHAR NOT NULL,
+    rev        VARCHAR NOT NULL,
+    reason     VARCHAR NOT NULL,
+    detail     VARCHAR NOT NULL,
+    source     VARCHAR NOT NULL,          -- the firehose, or the PDS that it was fetched from
+    kept_at    TIMESTAMPTZ NOT NULL,
+    size       BIGINT NOT NULL,           -- of block; 0 where it is not kept
+    block      BLOB                       -- NULL: fetch the repo to judge it again
 );
 
 CREATE TABLE IF NOT EXISTS drops (

@@ -34,7 +34,7 @@ KEPT = 3
 
 _ROWS = 10_000  # at a time
 _LARGE_ROWS = 100  # at a time, of a table whose rows may have megabytes
-_LARGE = frozenset({"quarantine"})
+_LARGE = frozenset({"quarantine", "invalid_records"})
 _MAX_MANIFEST = 1_000_000
 _NAME = re.compile(r"(\d{6,12})-([0-9a-f]{32})")
 _TABLE = re.compile(r"[a-z_]{1,64}")

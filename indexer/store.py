@@ -20,7 +20,9 @@ from atdata.protocol.keys import key_of
 from indexer import arrow
 from indexer.batch import Batch, Gap, Position, RepoState, SyncState
 from indexer.drops import DropReason
+from indexer.invalid import InvalidRecords
 from indexer.quarantine import Quarantine, QuarantineLimits
+from indexer.replacement import Stored
 from indexer.statements import delete, insert, with_keys
 from indexer.tables import Detail, Rows
 from indexer.tracked import Tracked
@@ -60,6 +62,7 @@ class Store:
             self._meta: dict[str, str] = dict(self._fetch("SELECT key, value FROM meta"))
             self._change = self._scalar("SELECT coalesce(max(seq), 0) FROM changes")
             self._quarantine = Quarantine(self._cursor, limits)
+            self._invalid = InvalidRecords(self._cursor, limits.invalid_bytes)
 
     # --- what is stored -----------------------------------------------------------------------
 
@@ -87,11 +90,12 @@ class Store:
         """What was noted under ``key``."""
         return self._meta.get(key)
 
-    def documents(self, did: str) -> dict[int, str]:
-        """``doc`` → CID of the records of ``did`` that are stored."""
+    def documents(self, did: str) -> Stored:
+        """The records of ``did`` that are stored."""
         query = "SELECT doc, cid FROM records WHERE repo = ?"
         with self._naming_errors("read"):
-            return dict(self._cursor.execute(query, [key_of(did)]).fetchall())
+            valid = dict(self._cursor.execute(query, [key_of(did)]).fetchall())
+            return Stored(valid, {doc: cid for doc, _, cid in self._invalid.of_repo(did)})
 
     @property
     def drops(self) -> dict[str, int]:
@@ -109,17 +113,24 @@ class Store:
 
     @property
     def quarantined(self) -> int:
-        return self._quarantine.rows
+        """How many drops and invalid records are held with their bytes."""
+        return self._quarantine.rows + self._invalid.rows
 
     @property
     def quarantine(self) -> Quarantine:
         """What was dropped, with its bytes."""
         return self._quarantine
 
+    @property
+    def invalid(self) -> InvalidRecords:
+        """The records that are not valid."""
+        return self._invalid
+
     def documents_by_uri(self, did: str) -> dict[str, str]:
-        """URI → CID of the records of ``did`` that are stored."""
+        """URI → CID of the records of ``did`` that are stored, whether or not they are valid."""
         query = "SELECT uri, cid FROM records WHERE repo = ?"
-        return dict(self._cursor.execute(query, [key_of(did)]).fetchall())
+        valid = dict(self._cursor.execute(query, [key_of(did)]).fetchall())
+        return valid | {f"at://{did}/{path}": cid for _, path, cid in self._invalid.of_repo(did)}
 
     def batch(self) -> Batch:
         """An empty batch over what is stored now."""
@@ -155,6 +166,7 @@ class Store:
         self._meta.update(batch.meta)
         self._change += len(changes)
         self._quarantine.committed(kept)
+        self._invalid.committed()
         return len(changes)
 
     @contextmanager
@@ -182,12 +194,14 @@ class Store:
         stored, taken = self._stored_documents(batch)
         if taken:
             batch.drops[DropReason.KEY_COLLISION] += len(taken)
-        puts = [rows for doc, (_, rows) in batch.docs.items() if rows and doc not in taken]
+        found = (rows for _, rows in batch.docs.values() if isinstance(rows, Rows))
+        puts = [rows for rows in found if rows.record.doc not in taken]
         for kind in sorted(set(stored.values())):
             docs = [doc for doc, its_kind in stored.items() if its_kind == kind]
             for table in (*_TABLES_OF_KIND[kind], "records"):
                 delete(self._cursor, table, "doc", docs)
         self._insert_rows(puts)
+        self._invalid.write(batch, taken)
         changes = {rows.record.doc: "put" for rows in puts}
         changes.update({doc: "delete" for doc in sorted(stored) if doc not in changes})
         for doc in self._documents_of(batch.visibility):

@@ -110,6 +110,28 @@ class LensVerificationRow:
     verification_method: str
 
 
+@dataclass(frozen=True, slots=True)
+class InvalidRow:
+    """The newest version of a record that no known lexicon explains. ``source`` is the firehose or
+    the PDS that it came from; ``block`` are its bytes, ``size`` long, or None where they are not
+    kept (``size`` 0): then its repo has to be fetched to judge it again. ``kept_at`` is
+    microseconds since 1970."""
+
+    doc: int
+    repo: int
+    did: str
+    collection: str
+    rkey: str
+    cid: str
+    rev: str
+    reason: str
+    detail: str
+    source: str
+    kept_at: int
+    size: int
+    block: bytes | None
+
+
 Detail = DatasetRow | SchemaRow | LensRow | LabelRow | LensVerificationRow
 
 

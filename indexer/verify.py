@@ -45,6 +45,11 @@ class Rejected:
     head: Head | None
 
     @property
+    def proves_ops(self) -> bool:
+        """Whether each op is known to be so by the signed tree, only not that they are all."""
+        return self.reason in (DropReason.MISSING_PREV_DATA, DropReason.INVERSION_MISMATCH)
+
+    @property
     def desynchronizes(self) -> bool:
         """Whether the repo provably moved to ``head`` and we can't follow, which a resync heals.
         (Only if ``head.rev`` is above the one that we hold: an old commit proves nothing new.)"""
@@ -133,11 +138,14 @@ def verify_commit(event: Commit, key: PublicKey, *, now_us: int) -> VerifiedComm
         _check_rev(signed.rev, event.since, now_us)
         if event.too_big:
             raise Refused(DropReason.TOO_BIG, "the ops are not in the frame")
-        if event.prev_data is None and event.since is not None:
-            raise Refused(DropReason.MISSING_PREV_DATA, "no tree to undo the ops to")
-        _check_shape(event.ops)
+        # Senders from before Sync 1.1 give neither prevData nor what their ops replaced.
+        cannot_undo = event.prev_data is None and event.since is not None
+        if not cannot_undo:
+            _check_shape(event.ops)
         tree = mst.load(blocks, signed.data)
         ops = tuple(_prove(op, tree, blocks) for op in event.ops)
+        if cannot_undo:
+            raise Refused(DropReason.MISSING_PREV_DATA, "no tree to undo the ops to")
         _check_inversion(event, tree)
     except Refused as error:
         return Rejected(error.reason, error.detail, head)

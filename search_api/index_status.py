@@ -72,7 +72,9 @@ def status(session: Session, text_changes: int) -> IndexStatus:
             repos=repos,
         ),
         drops=tuple(DropCount(reason, count) for reason, count in drops),
-        quarantined=session.value("SELECT count(*) FROM quarantine"),
+        quarantined=session.value(
+            "SELECT (SELECT count(*) FROM quarantine) + (SELECT count(*) FROM invalid_records)"
+        ),
         changes=session.value("SELECT coalesce(max(seq), 0) FROM changes"),
         text_changes=max(0, text_changes),
         unsynced_repos=unsynced,

@@ -196,10 +196,14 @@ def restore(
 @app.command()
 @named_errors
 def requeue(db: Db = DEFAULT_DB) -> None:
-    """Have the next run fetch the repos of all invalid records again."""
+    """Judge invalid records again. Where their bytes were not kept, the next run fetches them."""
     with needs_servers():
         from indexer import admin
-    console().print(f"{admin.requeue(db):,} repos are queued")
+    found = admin.requeue(db)
+    console().print(
+        f"{found.valid:,} records are valid now, {found.invalid:,} are not; "
+        f"{len(found.to_fetch):,} repos are queued"
+    )
 
 
 @app.command()
@@ -265,7 +269,7 @@ def replay_quarantine(
     plc: Plc = DEFAULT_PLC,
     dev: Dev = False,
 ) -> None:
-    """Judge commits of the quarantine again, as if they came now."""
+    """Judge what is kept again, as if it came now."""
     with needs_servers():
         from indexer import admin
         from indexer.config import IndexerConfig

@@ -155,6 +155,7 @@ def same_as(model: Model, db: Path | duckdb.DuckDBPyConnection) -> None:
     cursor = db.cursor()
     try:
         _same_tables(model, cursor)
+        _same_invalid(model, cursor)
         _same_repos(model, cursor)
         _sound_revs(model, cursor)
         _sound_changes(cursor)
@@ -181,6 +182,22 @@ def _same_tables(model: Model, cursor: duckdb.DuckDBPyConnection) -> None:
         assert not missing, f"missing from {name}: {missing[:3]}"
         assert not left_over, f"left over in {name}: {left_over[:3]}"
         assert len(stored[name]) == len(wanted[name]), f"rows of {name} that are there twice"
+
+
+def _same_invalid(model: Model, cursor: duckdb.DuckDBPyConnection) -> None:
+    """What is held apart is what the repos hold beside the valid records, to the CID."""
+    columns = "did, collection || '/' || rkey, cid"
+    stored = cursor.execute(f"SELECT {columns} FROM invalid_records").fetchall()
+    wanted = {
+        (did, path, str(cid))
+        for did, repo in model.repos.items()
+        if did not in model.purged and did not in model.hidden
+        for path, cid in repo.paths.items()
+        if path.partition("/")[0] in KINDS
+    } - {(_did_of(entry.uri), entry.uri.split("/", 3)[3], entry.cid) for entry in model.entries()}
+    found = {row for row in stored if row[0] not in model.hidden}
+    assert found == wanted, f"not valid:\n  stored {found}\n  wanted {wanted}"
+    assert len(found) == sum(row[0] not in model.hidden for row in stored)
 
 
 def _same_repos(model: Model, cursor: duckdb.DuckDBPyConnection) -> None:

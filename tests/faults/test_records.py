@@ -230,7 +230,7 @@ def test_a_hostile_record_is_kept_aside_and_its_siblings_are_indexed(
     of_records = {"invalid_record", "invalid_record_cbor", "oversized_record"}
     assert set(drops(db)) == of_records
     assert sum(drops(db).values()) == len(RECORDS)
-    kept = rows(db, "SELECT reason, detail FROM quarantine")
+    kept = rows(db, "SELECT reason, detail FROM invalid_records")
     assert len(kept) == len(RECORDS)
     assert all(f"{DATASET}/hostile" in detail for _, detail in kept)
     fault.fired(len(kept))

@@ -24,6 +24,7 @@ from tests.indexer.network import (
     dataset,
     first_commit,
     new_repo,
+    plc_did,
     reached,
     rows,
     running,
@@ -93,8 +94,12 @@ def test_verify_names_what_differs_and_resync_has_it_fetched(tmp_path: Path) -> 
             assert [line.partition(": ")[0].rpartition("/")[2] for line in lines] == ["cats", "new"]
             assert lines[0].endswith("PDS None")
             assert "index None" in lines[1]
-            others = await command("verify", "--json", *on(db, net), "did:web:unknown.example")
-            assert json.loads(others) == []
+            unknown = await command("verify", *on(db, net), "did:web:unknown.example", status=1)
+            assert "has no repo" in unknown
+            named = await command("verify", "--json", *on(db, net), repo.did, status=1)
+            assert [item["uri"] for item in json.loads(named)] == [
+                line.partition(": ")[0] for line in lines
+            ]
 
             assert "is queued" in await command("resync", repo.did, *on(db))
             async with running(net, db) as indexer:
@@ -144,7 +149,7 @@ def test_the_quarantine_is_listed_shown_and_replayed(tmp_path: Path) -> None:
     assert rows(db, "SELECT name FROM datasets") == [("cats",)]
 
 
-def test_requeue_has_the_repos_of_invalid_records_fetched(tmp_path: Path) -> None:
+def test_requeue_judges_invalid_records_again(tmp_path: Path) -> None:
     db = tmp_path / "index.duckdb"
 
     async def main() -> None:
@@ -155,13 +160,12 @@ def test_requeue_has_the_repos_of_invalid_records_fetched(tmp_path: Path) -> Non
             async with running(net, db) as indexer:
                 await reached(indexer, net)
                 await settled(indexer)
-            assert await command("requeue", *on(db)) == "1 repos are queued\n"
-            net.asked.clear()
-            async with running(net, db) as indexer:
-                await settled(indexer)
-            fetched = [path for path in net.asked if "getRepo" in path]
-            assert len(fetched) == 1
-            assert bad.did.replace(":", "%3A") in fetched[0] or bad.did in fetched[0]
+            said = "0 records are valid now, 1 are not; 0 repos are queued\n"
+            assert await command("requeue", *on(db)) == said
+            (kept,) = json.loads(await command("quarantine", "list", "--json", *on(db)))
+            assert (kept["reason"], kept["did"]) == ("invalid_record", bad.did)
+            assert await command("quarantine", "replay", *on(db, net)) == "0 let go of\n"
+            assert "has no repo" in await command("verify", plc_did(9), *on(db, net), status=1)
 
     asyncio.run(main())
 

@@ -10,6 +10,7 @@ import pytest
 from atdata.protocol.errors import InvalidSyntax, NotFound
 from indexer import admin
 from indexer.config import IndexerConfig
+from indexer.database import open_database
 from tests.indexer.network import (
     DATASET,
     Firehose,
@@ -76,18 +77,10 @@ def test_the_quarantine_is_listed_shown_and_replayed(tmp_path: Path) -> None:
         admin.quarantined_row(db, 1)
 
 
-def test_repos_of_invalid_records_are_fetched_again_when_asked(tmp_path: Path) -> None:
+def test_a_repo_that_is_not_tracked_cannot_be_compared(tmp_path: Path) -> None:
     db = tmp_path / "index.duckdb"
-
-    async def main() -> None:
-        async with Firehose() as net:
-            repo = new_repo(net)
-            await net.send(repo.commit(create(f"{DATASET}/a", dataset(7))))
-            await net.send(first_commit(new_repo(net, 2), "cats"))
-            async with running(net, db) as indexer:
-                await reached(indexer, net)
-
-    asyncio.run(main())
-    assert admin.requeue(db) == 1
-    query = "SELECT did FROM repos WHERE sync_state = 'desynchronized'"
-    assert rows(db, query) == [(plc_did(0),)]
+    open_database(db).close()
+    with pytest.raises(NotFound, match="has no repo"):
+        admin.differences(IndexerConfig(db=db), (plc_did(1),))
+    with pytest.raises(InvalidSyntax):
+        admin.differences(IndexerConfig(db=db), ("nobody",))

@@ -18,7 +18,7 @@ SCHEMAS = Path(__file__).parent / "schemas"
 DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
 
 
-@pytest.fixture(params=[1, 2, 3])
+@pytest.fixture(params=[1, 2, 3, 4])
 def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A closed file as an earlier release wrote it, with a repo, a source and a drop."""
     path, version = tmp_path / "index.duckdb", request.param
@@ -65,6 +65,25 @@ def test_an_older_file_is_brought_forward_with_all_that_it_holds(
     assert store.repos() == (state,)
     assert store.positions == (Position("wss://x", 42),)
     assert store.drops == {"bad_signature": 3}
+
+
+def test_repos_of_records_that_were_quarantined_are_fetched_once_more(older: Path) -> None:
+    """Invalid records have had a table of their own since version 5, in which none is lost."""
+    with duckdb.connect(str(older)) as connection:
+        connection.execute("UPDATE repos SET sync_state = 'synced'")
+        for row, (reason, did) in enumerate([("invalid_record", DID), ("bad_signature", "did:x")]):
+            connection.execute(
+                "INSERT INTO quarantine VALUES (?, 'wss://x', 1, ?, ?, 'why', 'bytes', now())",
+                [row, did, reason],
+            )
+            connection.execute(
+                "INSERT INTO repos (repo, did, sync_state) VALUES (?, 'did:x', 'synced')", [row]
+            )
+    with open_database(older) as connection:
+        store = Store(connection)
+        assert [kept.reason for kept in store.quarantine.newest(9)] == ["bad_signature"]
+        states = {state.did: state.sync_state for state in store.repos()}
+    assert states == {DID: SyncState.DESYNCHRONIZED, "did:x": SyncState.SYNCED}
 
 
 def test_it_is_brought_forward_once_and_stays_readable(older: Path) -> None:

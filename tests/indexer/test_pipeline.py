@@ -110,9 +110,10 @@ def test_an_invalid_record_is_kept_aside_and_its_siblings_are_indexed(db: Path) 
     indexed(db, scenario)
     assert names(db) == ["good"]
     assert drops(db) == {"invalid_record": 1, "invalid_record_cbor": 1, "oversized_record": 1}
-    kept = rows(db, "SELECT reason, detail, frame FROM quarantine ORDER BY reason")
-    assert [reason for reason, _, _ in kept] == sorted(drops(db))
+    kept = rows(db, "SELECT reason, detail, rkey, size FROM invalid_records ORDER BY reason")
+    assert [reason for reason, *_ in kept] == sorted(drops(db))
     assert f"{DATASET}/b" in kept[0][1]
+    assert [(rkey, size > 0) for *_, rkey, size in kept] == [("b", True), ("c", True), ("d", False)]
 
 
 def test_an_update_that_is_not_valid_takes_the_old_version_away(db: Path) -> None:

@@ -13,10 +13,10 @@ from atdata.protocol import car
 from atdata.protocol.cid import Cid
 from atdata.protocol.namespaces import kind_of
 from indexer import events, frames
-from indexer.batch import Batch
 from indexer.drops import InvalidEvent
 from indexer.recordings import Recording
-from indexer.replacement import Version, put_version
+from indexer.tables import Rows
+from indexer.versions import Version, judged
 
 
 @dataclass
@@ -63,9 +63,9 @@ class Versions:
 
 
 def _is_valid(op: events.RepoOp, cid: Cid, block: bytes) -> bool:
-    batch = Batch(lambda _: None)
-    version = Version(op.collection, op.rkey, cid, "3jzfcijpj2z2a", block)
-    return put_version(batch, "did:plc:ewvi7nxzyoun6zhxrhs64oiz", version, 0) is None
+    did = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
+    version = Version(did, op.collection, op.rkey, cid, "3jzfcijpj2z2a", block)
+    return isinstance(judged(version, "", 0), Rows)
 
 
 def _from(versions: list[tuple[int, str | None]], cursor: int) -> Iterator[str | None]:
