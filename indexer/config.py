@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from atdata.protocol.errors import BlockedAddress, quote
+from indexer.heads import HeadLimits
 from indexer.intake import IntakeSettings
 from indexer.repos import RepoLimits
 from indexer.resync import ResyncLimits
@@ -118,7 +119,10 @@ class IndexerConfig(BaseSettings):
     """The pause between two sweeps."""
 
     sweep_per_second: Seconds = 10.0
-    """At most this many requests per second in a sweep."""
+    """At most this many requests per second to one host in a sweep."""
+
+    sweep_patience_seconds: Seconds = 30.0
+    """A source that is not connected is left out of a sweep after so long, and tried later."""
 
     sweep_grace_seconds: Seconds = 10.0
     """What a PDS has and the firehose did not bring within this time was missed."""
@@ -174,8 +178,9 @@ class IndexerConfig(BaseSettings):
     def sweep_limits(self) -> SweepLimits:
         return SweepLimits(
             seconds=self.sweep_seconds,
-            per_second=self.sweep_per_second,
             grace=self.sweep_grace_seconds,
+            patience=self.sweep_patience_seconds,
+            heads=HeadLimits(per_second=self.sweep_per_second),
         )
 
     @model_validator(mode="after")

@@ -1,23 +1,25 @@
 """The sweep: what the sources list, and what the PDSes hold, against what we hold.
 
-Rules protected here: anything that was missed stays missed for one period at most; a source that is
-new, or that jumped over events, is listed at once; the sweep is slow on purpose and never in
-the way; what it finds is only ever a reason to fetch and verify a repo.
+Rules protected here: anything that was missed stays missed for one period at most, and as long as a
+sweep takes, whatever is dead or late meanwhile; a source that is new, or that jumped over events,
+is listed at once; what is found is only ever a reason to fetch and verify a repo.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import structlog
 
 from atdata.protocol.errors import NetworkError, XrpcError
 from atdata.protocol.syntax import Tid
 from indexer.batch import RepoState
+from indexer.heads import HeadLimits, ask_heads
 from indexer.listing import Listed, Lister
 from indexer.repos import Failed, Gone, RepoClient
 from indexer.resync import InWriter, Resyncer
@@ -27,21 +29,23 @@ from indexer.turns import Turns
 SWEEP = "sweep"
 LISTED = "listed "
 
-_FAILURES_OF_A_HOST = 2
 _REMEMBERED = 200_000
 _POLL_SECONDS = 0.1
+_CHECK_SECONDS = 0.5  # between two looks at the sources that were left out
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class SweepLimits:
-    """Seconds between the ends of two sweeps; requests per second; seconds for the firehose to
-    bring what a PDS already tells; repos per list."""
+    """Seconds between the ends of two sweeps; seconds for the firehose to bring what a PDS already
+    tells; seconds that a source which is not connected is waited for, before it is left out; and
+    what a host is asked."""
 
     seconds: float = 3_600.0
-    per_second: float = 10.0
     grace: float = 10.0
+    patience: float = 30.0
+    heads: HeadLimits = field(default_factory=HeadLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ class SweepState:
 
     Repos: ``listed`` by sources, ``adopted`` because they were unknown, ``checked`` at their PDS or
     in a list, ``differing`` from ours and so fetched, ``gone`` from their PDS, ``unreachable``.
-    ``period`` is the pause between two sweeps, in seconds.
+    ``unlisted`` sources were not connected, or their list broke off. ``period`` is the pause
+    between two sweeps, in seconds.
     """
 
     started_at: int | None = None
@@ -61,6 +66,7 @@ class SweepState:
     differing: int = 0
     gone: int = 0
     unreachable: int = 0
+    unlisted: int = 0
     period: int | None = None
 
 
@@ -92,6 +98,8 @@ class Sweeper:
         self._limits = limits or SweepLimits()
         self._without: OrderedDict[str, Tid | None] = OrderedDict()
         self._wanted = asyncio.Event()
+        self._left_out: set[str] = set()
+        self._left_out_in_a_row = 0
         self._counts: Counter[str] = Counter()
         stored = turns.meta(SWEEP)
         self.state = SweepState() if stored is None else SweepState(**json.loads(stored))
@@ -106,13 +114,22 @@ class Sweeper:
         if any(self._turns.meta(LISTED + url) is None for url in self._sources):
             self.request()
         while True:
-            try:
-                async with asyncio.timeout(self._pause()):
-                    await self._wanted.wait()
-            except TimeoutError:
-                pass
+            await self._rest()
             self._wanted.clear()
             await self._sweep()
+
+    async def _rest(self) -> None:
+        """Until the period is over, a sweep is requested, or a source that was left out can be
+        listed; the more often that failed in a row, the later it is tried again."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._pause()
+        again = loop.time() + self._limits.patience * 2 ** min(self._left_out_in_a_row, 20)
+        while not self._wanted.is_set() and (left := due - loop.time()) > 0:
+            if loop.time() >= again and any(map(self._is_connected, self._left_out)):
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _CHECK_SECONDS)):
+                    await self._wanted.wait()
 
     def _pause(self) -> float:
         if self.state.finished_at is None:
@@ -124,12 +141,15 @@ class Sweeper:
         started = self._clock()
         behind: dict[str, Tid] = {}
         known: set[str] = set()
-        for url in self._sources:
-            await self._list(url, behind, known)
-        await self._until(self._is_current)
+        self._left_out.clear()
+        async with asyncio.TaskGroup() as group:
+            for url in self._sources:
+                group.create_task(self._list(url, behind, known))
+        await self._until(self._is_current, self._limits.seconds)
+        self._left_out_in_a_row = self._left_out_in_a_row + 1 if self._left_out else 0
         gone = await self._ask_hosts(behind, known)
         await self._judge(behind, gone)
-        names = ("listed", "adopted", "checked", "differing", "gone", "unreachable")
+        names = ("listed", "adopted", "checked", "differing", "gone", "unreachable", "unlisted")
         counts = {name: self._counts[name] for name in names}
         self.state = SweepState(
             started, self._clock(), period=round(self._limits.seconds), **counts
@@ -143,17 +163,24 @@ class Sweeper:
 
     async def _list(self, url: str, behind: dict[str, Tid], known: set[str]) -> None:
         """Adopt what ``url`` lists and we do not know; note what is ahead of us."""
-        await self._until(lambda: self._is_connected(url))
+        if not await self._until(lambda: self._is_connected(url), self._limits.patience):
+            self._leave_out(url, "it is not connected")
+            return
         pages: Iterator[list[Listed]] = self._lister.pages(url)
         try:
             while (page := await in_thread(lambda: next(pages, None), "list")) is not None:
                 self._counts["listed"] += len(page)
                 await self._take(url, page, behind, known)
         except (NetworkError, XrpcError) as error:
-            log.warning("source not listed", source=url, why=str(error))
+            self._leave_out(url, str(error))
             return
         at = str(self._clock())
         await self._in_writer(lambda: self._turns.remember(LISTED + url, at))
+
+    def _leave_out(self, url: str, why: str) -> None:
+        log.warning("source not listed", source=url, why=why)
+        self._left_out.add(url)
+        self._counts["unlisted"] += 1
 
     async def _take(
         self, url: str, page: list[Listed], behind: dict[str, Tid], known: set[str]
@@ -176,7 +203,7 @@ class Sweeper:
         """Whether a repo that we know nothing of is worth to be fetched. Asked once per rev."""
         if item.did in self._without and self._without[item.did] == item.rev:
             return False
-        await asyncio.sleep(1 / self._limits.per_second)
+        await asyncio.sleep(1 / self._limits.heads.per_second)
         if await in_thread(lambda: self._client.holds_collections(item.did, origin), "list"):
             return True
         self._without[item.did] = item.rev
@@ -188,25 +215,23 @@ class Sweeper:
 
     async def _ask_hosts(self, behind: dict[str, Tid], known: set[str]) -> dict[str, Gone]:
         """The newest rev of every tracked repo that no list told. Those that are not served."""
+        states = {
+            state.did: state
+            for state in self._turns.repos()
+            if state.did not in known and (state.active or state.is_unserved)
+        }
+        # Where one is that was never fetched, its next fetch finds out: it is queued anyway.
+        self._counts["unreachable"] += sum(state.pds is None for state in states.values())
         gone: dict[str, Gone] = {}
-        failures: Counter[str] = Counter()
-        for state in self._turns.repos():
-            pds = state.pds
-            if pds is None or state.did in known or not (state.active or state.is_unserved):
-                continue
-            if failures[pds] >= _FAILURES_OF_A_HOST:
-                self._counts["unreachable"] += 1
-                continue
-            await asyncio.sleep(1 / self._limits.per_second)
-            answer = await in_thread(lambda: self._client.latest_rev(state.did, pds), "sweep")  # noqa: B023
+        heads = await ask_heads(self._client, states.values(), self._limits.heads)
+        for did, answer in heads.items():
             if isinstance(answer, Failed):
-                failures[pds] += 1
                 self._counts["unreachable"] += 1
             elif isinstance(answer, Gone):
-                if state.active:
-                    gone[state.did] = answer
+                if states[did].active:
+                    gone[did] = answer
             else:
-                self._compare(state, answer, behind)
+                self._compare(states[did], answer, behind)
         return gone
 
     def _compare(self, state: RepoState, rev: Tid, behind: dict[str, Tid]) -> None:
@@ -226,6 +251,10 @@ class Sweeper:
         self._counts["gone"] += len(hidden)
         self._resyncer.queue(hidden)
 
-    async def _until(self, holds: Callable[[], bool]) -> None:
-        while not holds():
-            await asyncio.sleep(_POLL_SECONDS)
+    async def _until(self, holds: Callable[[], bool], seconds: float) -> bool:
+        """Whether it came to hold within ``seconds``."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not holds():
+                    await asyncio.sleep(_POLL_SECONDS)
+        return holds()

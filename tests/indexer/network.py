@@ -268,6 +268,7 @@ async def running(
         "sweep": False,
         "sweep_per_second": 1_000.0,
         "sweep_grace_seconds": 0.1,
+        "sweep_patience_seconds": 0.3,
     }
     options = IndexerConfig(sources=sources, db=db, plc=net.plc, dev=True, **{**settings, **config})
     opened = open_database(db) if connection is None else connection

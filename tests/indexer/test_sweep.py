@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request, Response
 
 from atdata.network.http import HttpClient, Policy
-from indexer.batch import Position
+from atdata.network.identity import Resolver
+from indexer.batch import Position, RepoState
 from indexer.gaps import JUMPED, RESET, gap_between
+from indexer.heads import HeadLimits, ask_heads
 from indexer.listing import Lister
 from indexer.pipeline import Indexer
+from indexer.repos import RepoClient
 from tests.indexer.network import (
     DATASET,
     Firehose,
@@ -30,6 +39,7 @@ from tests.indexer.repo_builder import NOW_US, create
 
 POST = "app.bsky.feed.post/3k2yihcrp2c2a"
 HOUR = 3_600_000_000
+STARTED = time.monotonic_ns()
 
 
 @pytest.fixture
@@ -118,6 +128,121 @@ def test_what_counts_as_a_gap(seq: int, time: int | None, why: str | None) -> No
     gap = gap_between(before, seq, time, longest=HOUR, at=NOW_US)
     assert (gap and gap.why) == why
     assert gap_between(Position("wss://x", 0), seq, time, longest=HOUR, at=NOW_US) is None
+
+
+# --- what is dead, or answers badly, bounds nothing else -----------------------------------------
+
+
+def listed_by_collection(net: Firehose) -> None:
+    """As a relay lists: who has which collection, but not at which rev."""
+    net.lists = lambda query: {"repos": [{"did": did} for did in net.repos]}
+
+
+def passing() -> int:
+    """A clock that goes on: the ends of two sweeps can be told apart."""
+    return NOW_US + (time.monotonic_ns() - STARTED) // 1_000
+
+
+def test_a_dead_source_holds_up_no_sweep_and_is_listed_when_it_is_back(db: Path) -> None:
+    async def main() -> None:
+        async with Firehose() as net, Firehose() as other:
+            published_before(net)
+            lost = new_repo(net, 9)
+            other.documents[lost.did], other.repos[lost.did] = net.documents[lost.did], lost
+            del net.repos[lost.did]
+            lost.commit(create(f"{DATASET}/z", dataset("cats 9")))
+            await other.stop()
+            async with running(net, db, other, sweep=True, clock=passing) as indexer:
+                await swept(indexer)
+                first = indexer.status().sweep
+                assert (first.adopted, first.unlisted) == (2, 1)
+                await other.start()
+                await swept(indexer, since=first.finished_at)
+                then = indexer.status().sweep
+                assert (then.adopted, then.unlisted) == (1, 0)
+
+    asyncio.run(main())
+    assert rows(db, "SELECT count(*) FROM repos") == [(3,)]
+
+
+@dataclass
+class PickyFirehose(Firehose):
+    """As a PDS it can't say what the newest commit of ``failing`` is; as a relay it lists all, but
+    for the first ``broken`` times."""
+
+    failing: set[str] = field(default_factory=set)
+    broken: int = 0
+
+    async def _answer(self, client: ServerConnection, request: Request) -> Response | None:
+        if "getLatestCommit" in request.path and any(
+            did in request.path.replace("%3A", ":") for did in self.failing
+        ):
+            self.asked.append(request.path)
+            return client.respond(HTTPStatus.INTERNAL_SERVER_ERROR, "no")
+        if "listRepos" in request.path and self.broken > 0:
+            self.broken -= 1
+            return client.respond(HTTPStatus.BAD_GATEWAY, "no")
+        return await super()._answer(client, request)
+
+
+def test_repos_that_cannot_be_asked_about_hide_none_of_the_same_host(db: Path) -> None:
+    """Whatever the order: two of six fail, and what the others did unseen is found."""
+
+    async def main() -> None:
+        async with PickyFirehose() as net:
+            listed_by_collection(net)
+            repos = [new_repo(net, number) for number in range(6)]
+            await net.send(*(first_commit(repo, f"cats{i}") for i, repo in enumerate(repos)))
+            async with running(net, db) as indexer:
+                await reached(indexer, net)
+            net.failing = {repo.did for repo in repos[:2]}
+            for repo in repos:
+                repo.commit(create(f"{DATASET}/unseen", dataset("unseen")))  # is not sent
+            async with running(net, db, sweep=True) as indexer:
+                await swept(indexer)
+                sweep = indexer.status().sweep
+                assert (sweep.checked, sweep.differing, sweep.unreachable) == (4, 4, 2)
+
+    asyncio.run(main())
+    assert names(db).count("unseen") == 4
+
+
+def test_a_host_that_fails_again_and_again_is_given_up_and_delays_no_other(db: Path) -> None:
+    async def main() -> tuple[list[str], Counter[str]]:
+        async with PickyFirehose() as bad, Firehose() as good:
+            states = []
+            for number in range(12):
+                host = bad if number % 2 else good
+                repo = new_repo(host, number)
+                repo.commit(create(f"{DATASET}/a", dataset("a")))
+                states.append(RepoState(repo.did, pds=host.plc))
+            bad.failing = set(bad.repos)
+            http = HttpClient(Policy(dev=True))
+            client = RepoClient(http, Resolver(http, plc=good.plc), lambda: NOW_US)
+            limits = HeadLimits(per_second=1_000.0)
+            heads = await ask_heads(client, [*states, RepoState(plc_did(99))], limits)
+            assert {state.did for state in states} == heads.keys()
+            assert {did: head for did, head in heads.items() if did in good.repos} == {
+                did: repo.rev for did, repo in good.repos.items()
+            }
+            return bad.asked, Counter(type(head).__name__ for head in heads.values())
+
+    asked, kinds = asyncio.run(main())
+    assert (len(asked), kinds) == (3, {"Failed": 6, "Tid": 6})
+
+
+def test_a_list_that_broke_off_is_asked_for_again_soon(db: Path) -> None:
+    async def main() -> None:
+        async with PickyFirehose(broken=2) as net:
+            published_before(net)
+            async with running(net, db, sweep=True) as indexer:
+                await until(
+                    lambda: indexer.status().sweep.adopted == 2, lambda: f"{indexer.status()}"
+                )
+                await settled(indexer)
+
+    asyncio.run(main())
+    assert names(db) == ["cats 0", "cats 2"]
 
 
 # --- lists that lie -----------------------------------------------------------------------------
