@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from indexer.batch import Batch
+
 PREFIX = "atdata_indexer"
 
 
@@ -78,3 +80,9 @@ class Metrics:
         self.write_seconds = Histogram(
             f"{prefix}_write_seconds", "The transaction alone", registry=registry
         )
+
+    def applied(self, batch: Batch, changes: int) -> None:
+        """``batch`` is durable, and made so many changes."""
+        self.changes.inc(changes)
+        for reason, count in batch.drops.items():
+            self.drops.labels(reason).inc(count)

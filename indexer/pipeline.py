@@ -109,7 +109,8 @@ class Indexer:
         limits = QuarantineLimits(
             config.quarantine_rows, config.quarantine_bytes, config.invalid_bytes
         )
-        self._store = Store(connection, limits=limits)
+        self._store = Store(connection, limits=limits, on_applied=self._metrics.applied)
+        self._metrics.repos.set_function(lambda: self._store.repo_count)
         self._provers = ThreadPoolExecutor(config.identity_threads, "prove")
         self._writer = ThreadPoolExecutor(1, "write")
         prover = Prover(resolver, clock)

@@ -166,10 +166,7 @@ class Processor:
         if not batch.has_effects and not batch.positions:
             return
         with self._metrics.write_seconds.time():
-            self._metrics.changes.inc(self._store.apply(batch))
-        self._metrics.repos.set(self._store.repo_count)
-        for reason, count in batch.drops.items():
-            self._metrics.drops.labels(reason).inc(count)
+            self._store.apply(batch)
         for drop, _ in batch.quarantine:
             if drop.reason is DropReason.FORKED_REV:
                 log.error("one rev, two trees", did=drop.did, source=drop.source, why=drop.detail)

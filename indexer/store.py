@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,10 +39,15 @@ _TABLES_OF_KIND = {
 }
 
 
+def _unheard(batch: Batch, changes: int) -> None:
+    """Nobody counts."""
+
+
 class Store:
     """The only writer. Repo states, cursors and counters are also held in memory, as stored.
 
-    Use from one thread at a time; it works on its own cursor of ``connection``.
+    Use from one thread at a time; it works on its own cursor of ``connection``. ``on_applied`` is
+    told of every batch that is durable, and how many changes it made.
     """
 
     def __init__(
@@ -50,8 +55,9 @@ class Store:
         connection: duckdb.DuckDBPyConnection,
         *,
         limits: QuarantineLimits = DEFAULT_LIMITS,
+        on_applied: Callable[[Batch, int], None] = _unheard,
     ) -> None:
-        self._cursor = connection.cursor()
+        self._cursor, self._on_applied = connection.cursor(), on_applied
         self._broken: str | None = None
         with self._naming_errors("read"):
             self._repos = {state.did: state for state in self._load_repos()}
@@ -167,6 +173,7 @@ class Store:
         self._change += len(changes)
         self._quarantine.committed(kept)
         self._invalid.committed()
+        self._on_applied(batch, len(changes))
         return len(changes)
 
     @contextmanager

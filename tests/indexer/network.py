@@ -20,6 +20,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import duckdb
+from prometheus_client import CollectorRegistry
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
@@ -253,10 +254,12 @@ async def running(
     clock: Callable[[], int] = lambda: NOW_US,
     seconds: Callable[[], float] = time.monotonic,
     connection: duckdb.DuckDBPyConnection | None = None,
+    registry: CollectorRegistry | None = None,
     **config: Any,
 ) -> AsyncIterator[Indexer]:
     """An indexer that follows ``net`` (and the others) until the block ends. ``seconds`` is the
-    clock of what the resolver remembers; ``connection`` is one to ``db`` that stays open."""
+    clock of what the resolver remembers; ``connection`` is one to ``db`` that stays open;
+    ``registry`` is where the metrics appear."""
     sources = tuple(source.url for source in (net, *others))
     settings: dict[str, Any] = {
         "backoff_seconds": 0.01,
@@ -273,7 +276,8 @@ async def running(
     options = IndexerConfig(sources=sources, db=db, plc=net.plc, dev=True, **{**settings, **config})
     opened = open_database(db) if connection is None else connection
     http = HttpClient(Policy(dev=True))
-    indexer = Indexer(options, opened, Resolver(http, plc=net.plc, clock=seconds), clock=clock)
+    resolver = Resolver(http, plc=net.plc, clock=seconds)
+    indexer = Indexer(options, opened, resolver, registry=registry, clock=clock)
     task = asyncio.create_task(indexer.run())
     try:
         yield indexer
