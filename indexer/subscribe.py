@@ -40,9 +40,8 @@ _CONNECT_SECONDS = 15.0
 _USER_AGENT = "atdata-indexer"
 _MAX_DOUBLINGS = 10
 _SLOW_DOUBLINGS = 3
-_AT_ONCE_SECONDS = (
-    10.0  # a connection that we give up is followed by the next one at once, so often
-)
+# A connection that we give up is followed by the next one at once, but not more often than this.
+_AT_ONCE_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -177,20 +176,21 @@ class Subscription:
 
     def reconnect(self) -> None:
         """Give up the present connection; the next one starts at the cursor, and soon."""
-        if self._socket is not None:
-            self._given_up = True
-            self._socket.hang_up()
+        self._given_up |= self._socket is not None
+        self._hang_up()
 
     def slow_down(self) -> None:
         """The source said that we are too slow: wait longer before coming back."""
         self._failures += _SLOW_DOUBLINGS
-        if self._socket is not None:
-            self._socket.hang_up()
+        self._hang_up()
 
     def halt(self, why: str) -> None:
         """Stop this source for good; its cursor stays where it is."""
         self.halted_because = why
         log.error("source halted", source=self.url, why=why)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         if self._socket is not None:
             self._socket.hang_up()
 

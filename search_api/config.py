@@ -63,7 +63,7 @@ class SearchConfig(BaseSettings):
         default=4,
         ge=1,
         le=1_000,
-        description="Queries worked on at a time; more would wait for one another.",
+        description="Queries worked on at a time; they share one interpreter lock.",
     )
     follow_seconds: float = Field(
         default=0.1, gt=0, le=60, description="How often the text index looks for changes."

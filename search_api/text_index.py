@@ -75,7 +75,8 @@ class TextIndex:
     def close(self) -> None:
         """Give the directory free for another process. Nothing else may be called afterwards."""
         with self._catching_up:
-            self._writer.wait_merging_threads()
+            if self._is_sound:  # else the writer may have ended, or there is none
+                self._writer.wait_merging_threads()
 
     # --- keeping up -------------------------------------------------------------------------
 

@@ -51,8 +51,9 @@ def made(datasets: int, folder: Path | None) -> Iterator[Made]:
         database = Database(connection)
         text_index = TextIndex(home / "text", database)
         brought = text_index.catch_up()
+        ((held,),) = connection.execute("SELECT count(*) FROM datasets").fetchall()
         print(
-            f"{datasets:,} datasets, made in {filled - started:.1f} s; {brought:,} of them brought "
+            f"{held:,} datasets, made in {filled - started:.1f} s; {brought:,} of them brought "
             f"into the text index in {time.perf_counter() - filled:.1f} s",
             flush=True,
         )
