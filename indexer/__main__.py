@@ -20,17 +20,27 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Resolver
-from atdata.protocol.errors import AtdataError, StoreError
+from atdata.protocol.errors import AtdataError, NotConfigured, StoreError
 from indexer import restart
+from indexer.at_rest import status
 from indexer.config import IndexerConfig
-from indexer.database import open_database
 from indexer.live import live_line
 from indexer.logs import configure_logging
 from indexer.machine import cores
 from indexer.pipeline import Indexer
 from indexer.recordings import Recording, ReplayServer, record
 from indexer.recovery import open_or_restore
-from indexer.store import Store
+
+
+def show_metrics(registry: CollectorRegistry, port: int) -> None:
+    """To Prometheus, at ``/metrics`` on 127.0.0.1. Raises ``NotConfigured`` if the port is
+    taken."""
+    try:
+        start_http_server(port, "127.0.0.1", registry)
+    except OSError as error:
+        raise NotConfigured(
+            f"cannot listen on 127.0.0.1:{port}: {error.strerror} (--metrics-port takes another)"
+        ) from error
 
 
 async def run(
@@ -64,10 +74,13 @@ async def run(
 
 
 def follow(
-    config: IndexerConfig, registry: CollectorRegistry | None = None, restarted: str | None = None
+    config: IndexerConfig, *, metrics_port: int | None = None, restarted: str | None = None
 ) -> None:
     """``run`` in a process of its own, with the second chance of ``indexer/restart``; ``restarted``
-    is the value of its option. Raises ``StoreError``."""
+    is the value of its option. Raises ``StoreError``, ``NotConfigured``."""
+    registry = CollectorRegistry()
+    if metrics_port is not None:
+        show_metrics(registry, metrics_port)
     suspect = restart.is_suspect(restarted)
     failed = asyncio.run(run(config, registry, suspect=suspect))
     if failed is not None:
@@ -82,22 +95,6 @@ async def replay(folder: Path, *, host: str, port: int, rate: float | None) -> N
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
         await asyncio.get_running_loop().create_future()
-
-
-def status(db: Path) -> dict[str, object]:
-    """What a database holds that no process has open. Raises ``StoreError``."""
-    connection = open_database(db, read_only=True)
-    try:
-        store = Store(connection)
-        return {
-            "sources": [asdict(position) for position in store.positions],
-            "repos": store.repo_count,
-            "changes": store.change,
-            "quarantined": store.quarantined,
-            "drops": store.drops,
-        }
-    finally:
-        connection.close()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -117,13 +114,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _command(options: argparse.Namespace) -> None:
     match options.command:
         case "run":
-            registry = CollectorRegistry()
-            if options.metrics_port is not None:
-                start_http_server(options.metrics_port, "127.0.0.1", registry)
             given = {"sources": options.source, "db": options.db, "plc": options.plc}
             given["dev"] = options.dev or None
             config = IndexerConfig(**{k: v for k, v in given.items() if v is not None}).on(cores())
-            follow(config, registry, options.restarted)
+            follow(config, metrics_port=options.metrics_port, restarted=options.restarted)
         case "record":
             sources = dict(pair.split("=", 1) for pair in options.source)
             made = record(
@@ -140,11 +134,19 @@ def _command(options: argparse.Namespace) -> None:
             serving = replay(options.folder, host="127.0.0.1", port=options.port, rate=options.rate)
             asyncio.run(serving)
         case "status":
-            _print(status(options.db))
+            _print(asdict(status(options.db)))
 
 
 def _print(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def port(text: str) -> int:
+    """A port's number. Raises ``ValueError``."""
+    number = int(text)
+    if not 0 < number < 65_536:
+        raise ValueError(text)
+    return number
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -156,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--plc", metavar="URL")
     running.add_argument("--dev", action="store_true", help="allow http, ws and loopback")
     running.add_argument(restart.OPTION, help=argparse.SUPPRESS)
-    running.add_argument("--metrics-port", type=int, help="Prometheus, on 127.0.0.1")
+    running.add_argument("--metrics-port", type=port, help="Prometheus, on 127.0.0.1")
     recording = commands.add_parser("record", help="keep firehoses byte for byte")
     recording.add_argument("out", type=Path, help="a new directory")
     recording.add_argument("--source", action="append", metavar="NAME=URL", required=True)

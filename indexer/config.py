@@ -15,10 +15,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from atdata.protocol.errors import BlockedAddress, quote
 from indexer.heads import HeadLimits
 from indexer.intake import IntakeSettings
+from indexer.queues import Depths, Queue
 from indexer.repos import RepoLimits
 from indexer.resync import ResyncLimits
 from indexer.subscribe import Receiver, source_url
 from indexer.sweep import SweepLimits
+from indexer.waiting import MAX_BYTES, MAX_COMMITS
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -160,6 +162,24 @@ class IndexerConfig(BaseSettings):
             backoff_seconds=self.backoff_seconds,
             backoff_max_seconds=self.backoff_max_seconds,
         )
+
+    @property
+    def queue_limits(self) -> Depths:
+        """How much may wait, where that is bounded by more than what is tracked."""
+        return {
+            Queue.FRAMES: self.queue_frames,
+            Queue.FRAME_BYTES: self.queue_bytes,
+            Queue.SPILL_BYTES: self.spill_bytes,
+            Queue.PROVING: self.batch_events,
+            Queue.FETCHES: self.fetches,
+            Queue.AGAIN: self.fetches,
+            Queue.TURN_COMMITS: self.fetches * MAX_COMMITS,
+            Queue.TURN_BYTES: self.fetches * MAX_BYTES,
+            Queue.PARKED: self.quarantine_rows,
+            Queue.QUARANTINE: self.quarantine_rows,
+            Queue.QUARANTINE_BYTES: self.quarantine_bytes,
+            Queue.INVALID_BYTES: self.invalid_bytes,
+        }
 
     @property
     def repo_limits(self) -> RepoLimits:

@@ -45,7 +45,17 @@ class FrameQueue:
     @property
     def frames(self) -> int:
         """How many items wait: frames, and runs of frames that do not matter."""
-        return sum(map(len, self._sources.values()))
+        return sum(map(len, tuple(self._sources.values())))
+
+    @property
+    def lanes(self) -> int:
+        """Of how many repos a frame waits."""
+        return sum(lanes.repos for lanes in tuple(self._sources.values()))
+
+    @property
+    def spilled(self) -> int:
+        """How many of the items wait in the file for floods."""
+        return self._spilled
 
     @property
     def bytes(self) -> int:

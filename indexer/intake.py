@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from indexer.frame_queue import FrameQueue
+from indexer.queues import Depths, Queue
 from indexer.received import Item, Taken
 from indexer.screen import Screen
 from indexer.subscribe import Link, Patience, Receiver, Subscription
@@ -53,11 +54,26 @@ class SourceLink:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What the queue holds: items, bytes in memory, and bytes in the file for repos that flood."""
+    """What is before the writer: items, bytes in memory; of the items those in the file for repos
+    that flood, and its bytes; of how many repos; and repos with something under way."""
 
     items: int = 0
     bytes: int = 0
+    spilled: int = 0
     spilled_bytes: int = 0
+    lanes: int = 0
+    under_way: int = 0
+
+    @property
+    def depths(self) -> Depths:
+        return {
+            Queue.FRAMES: self.items - self.spilled,
+            Queue.FRAME_BYTES: self.bytes,
+            Queue.SPILLED_FRAMES: self.spilled,
+            Queue.SPILL_BYTES: self.spilled_bytes,
+            Queue.LANES: self.lanes,
+            Queue.UNDER_WAY: self.under_way,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +178,15 @@ class LocalIntake:
 
     @property
     def waiting(self) -> Waiting:
-        return Waiting(self._queue.frames, self._queue.bytes, self._queue.spilled_bytes)
+        queue = self._queue
+        return Waiting(
+            items=queue.frames,
+            bytes=queue.bytes,
+            spilled=queue.spilled,
+            spilled_bytes=queue.spilled_bytes,
+            lanes=queue.lanes,
+            under_way=sum(source.under_way for source in self._subscriptions.values()),
+        )
 
     def _subscription(self, url: str) -> Subscription:
         settings = self._settings

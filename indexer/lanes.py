@@ -54,6 +54,11 @@ class Lanes:
         """How many items wait; runs that came one after the other may be one item."""
         return self._items
 
+    @property
+    def repos(self) -> int:
+        """Of how many repos a frame waits; one may be counted on each side of a bar."""
+        return sum(len(segment.lanes) for segment in tuple(self._segments))
+
     def waiting(self, did: bytes | None) -> int:
         """How many frames of that repo wait, behind the last bar."""
         return 0 if did is None else len(self._segments[-1].lanes.get(did, ()))

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from indexer.metrics import PREFIX
+from indexer.queues import Queue
 
+_QUEUED = (Queue.FRAMES, Queue.SPILLED_FRAMES)
 _REASONS = 4  # that are named; the others are in the metrics
 
 
@@ -51,8 +53,8 @@ def read(registry: CollectorRegistry) -> Reading:
                     dropped[sample.labels["reason"]] = value
                 case "lag_seconds":
                     lags.append(sample.value)
-                case "queue_frames":
-                    queued = value
+                case "queue_depth" if sample.labels["queue"] in _QUEUED:
+                    queued += value
     return Reading(frames, matched, verified, dropped, max(lags, default=None), queued)
 
 

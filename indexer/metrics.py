@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from indexer.batch import Batch
+from indexer.queues import Depths
 
 PREFIX = "atdata_indexer"
+
+
+class Queues(Collector):
+    """Asks at each scrape, in its thread: what is asked may be at work meanwhile."""
+
+    def __init__(
+        self, depths: Callable[[], Depths], limits: Depths, reasons: Callable[[], Mapping[str, int]]
+    ) -> None:
+        self._depths, self._limits, self._reasons = depths, limits, reasons
+
+    def collect(self) -> Iterable[Metric]:
+        yield _family("queue_depth", "What waits, by queue", "queue", self._depths().items())
+        yield _family("queue_limit", "How much of it may wait", "queue", self._limits.items())
+        about = "Drops that are kept with their bytes"
+        yield _family("quarantined", about, "reason", self._reasons().items())
+
+
+def _family(name: str, about: str, label: str, values: Iterable[tuple[str, int]]) -> Metric:
+    family = GaugeMetricFamily(f"{PREFIX}_{name}", about, labels=[label])
+    for key, value in values:
+        family.add_metric([str(key)], value)
+    return family
 
 
 class Metrics:
     """One per indexer. Seconds and plain counts; labels are our own enums and sources."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        prefix = PREFIX
+        prefix, self._registry = PREFIX, registry
         self.frames = Counter(f"{prefix}_frames", "Frames received", ["source"], registry=registry)
         self.screened = Counter(
             f"{prefix}_screened", "Frames that could not matter", registry=registry
@@ -35,17 +62,6 @@ class Metrics:
         )
         self.changes = Counter(
             f"{prefix}_changes", "Records put, deleted, hidden or shown", registry=registry
-        )
-        self.queue_frames = Gauge(
-            f"{prefix}_queue_frames", "Frames that wait for the writer", registry=registry
-        )
-        self.queue_spilled_bytes = Gauge(
-            f"{prefix}_queue_spilled_bytes",
-            "Bytes of the file in which repos that flood wait",
-            registry=registry,
-        )
-        self.queue_bytes = Gauge(
-            f"{prefix}_queue_bytes", "Bytes of frames that wait for the writer", registry=registry
         )
         self.repos = Gauge(f"{prefix}_repos", "Tracked repos", registry=registry)
         self.resyncing = Gauge(
@@ -80,6 +96,12 @@ class Metrics:
         self.write_seconds = Histogram(
             f"{prefix}_write_seconds", "The transaction alone", registry=registry
         )
+
+    def watch(
+        self, depths: Callable[[], Depths], limits: Depths, reasons: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """Show what waits: ``depths`` and ``limits`` by queue, ``reasons`` by reason of a drop."""
+        self._registry.register(Queues(depths, limits, reasons))
 
     def applied(self, batch: Batch, changes: int) -> None:
         """``batch`` is durable, and made so many changes."""

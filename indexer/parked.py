@@ -17,6 +17,7 @@ from atdata.protocol.errors import IdentityNotFound, NetworkError
 from indexer.drops import DropReason
 from indexer.processor import Outcome, Processor
 from indexer.quarantine import Kept
+from indexer.queues import Depths, Queue
 from indexer.renewals import Renewals
 from indexer.resync import InWriter
 from indexer.store import Store
@@ -43,6 +44,15 @@ class Parked:
         self._store, self._processor, self._resolver = store, processor, resolver
         self._in_writer, self._on_outcome, self._seconds = in_writer, on_outcome, seconds
         self._renewals = Renewals(store, resolver, seconds, time.monotonic)
+
+    @property
+    def depths(self) -> Depths:
+        """From any thread."""
+        reasons = self._store.quarantine.reasons
+        return {
+            Queue.PARKED: reasons.get(DropReason.IDENTITY_UNAVAILABLE, 0),
+            Queue.DOUBTFUL: self._renewals.doubtful,
+        }
 
     async def run(self) -> None:
         """A round every ``seconds``, until cancelled. Raises ``StoreError``."""

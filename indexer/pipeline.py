@@ -30,6 +30,7 @@ from indexer.parked import Parked
 from indexer.processor import Outcome, Processor
 from indexer.proofs import Prover
 from indexer.quarantine import QuarantineLimits
+from indexer.queues import Depths, Queue
 from indexer.received import Taken
 from indexer.repos import RepoClient
 from indexer.resync import Resyncer
@@ -114,7 +115,7 @@ class Indexer:
         self._provers = ThreadPoolExecutor(config.identity_threads, "prove")
         self._writer = ThreadPoolExecutor(1, "write")
         prover = Prover(resolver, clock)
-        turns = Turns(self._store)
+        self._turns = turns = Turns(self._store)
         self._processor = Processor(
             self._store,
             prover,
@@ -157,7 +158,11 @@ class Indexer:
             seconds=config.snapshot_seconds,
             keep=config.snapshots,
         )
+        self._jobs = 0
         self._metrics.resyncing.set_function(lambda: self._resyncer.pending)
+        self._metrics.watch(
+            self._depths, config.queue_limits, lambda: self._store.quarantine.reasons
+        )
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -266,7 +271,11 @@ class Indexer:
             )
 
     async def _in_writer(self, work: Callable[[], Result]) -> Result:
-        result = await asyncio.get_running_loop().run_in_executor(self._writer, work)
+        self._jobs += 1
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(self._writer, work)
+        finally:
+            self._jobs -= 1
         self._intake.refresh()
         return result
 
@@ -311,11 +320,20 @@ class Indexer:
             for position in positions
         )
 
+    def _depths(self) -> Depths:
+        """What waits now. From any thread."""
+        return {
+            **self._intake.waiting.depths,
+            **self._turns.depths,
+            **self._resyncer.depths,
+            **self._parked.depths,
+            **self._store.depths,
+            Queue.SWEEP: self._sweeper.asking,
+            Queue.WRITER: self._jobs,
+            Queue.PROVING: self._processor.proving,
+        }
+
     def _measure(self) -> None:
-        waiting = self._intake.waiting
-        self._metrics.queue_frames.set(waiting.items)
-        self._metrics.queue_bytes.set(waiting.bytes)
-        self._metrics.queue_spilled_bytes.set(waiting.spilled_bytes)
         for link in self._intake.links:
             state = self._state(link)
             self._metrics.unsettled.labels(state.url).set(link.unsettled)

@@ -87,6 +87,8 @@ class Processor:
         self._turns, self._longest_pause = turns, longest_pause
         self._streams: dict[str, Stream] = {}
         self._bad_frames: OrderedDict[bytes, None] = OrderedDict()
+        self.proving = 0
+        """How many repos are being proved by the pool."""
 
     def cursor(self, url: str) -> int | None:
         """How far ``url`` is processed; None if nothing of it ever was."""
@@ -287,7 +289,10 @@ class Processor:
                 evidence[did] = found
             else:
                 asked[did] = self._pool.submit(self._prover.prove, did, provable, known=known)
-        evidence |= {did: future.result() for did, future in asked.items()}
+        self.proving = len(asked)
+        for did, future in asked.items():
+            evidence[did] = future.result()
+            self.proving -= 1
         return {did: Findings(iter(e.proofs), e.profile) for did, e in evidence.items()}
 
     def _decide(

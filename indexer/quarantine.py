@@ -8,7 +8,8 @@ that the same drop, delivered twice, is kept once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -17,7 +18,7 @@ from indexer import arrow
 from indexer.drops import Drop
 from indexer.statements import delete, insert, with_keys
 
-_SIZES = "SELECT count(*), coalesce(sum(octet_length(frame)), 0) FROM quarantine"
+_SIZES = "SELECT reason, count(*), sum(octet_length(frame))::BIGINT FROM quarantine"
 
 # Trimming reads all lengths; trimming to less than the limit makes that rare.
 _TRIM_TO = 0.8
@@ -34,10 +35,14 @@ class QuarantineLimits:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the quarantine holds."""
+    """What the quarantine holds; ``reasons`` are rows by reason."""
 
-    rows: int
     bytes: int
+    reasons: Mapping[str, int]
+
+    @property
+    def rows(self) -> int:
+        return sum(self.reasons.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,16 @@ class Quarantine:
     def rows(self) -> int:
         """How many drops are held."""
         return self._held.rows
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes of frames are held."""
+        return self._held.bytes
+
+    @property
+    def reasons(self) -> Mapping[str, int]:
+        """How many drops are held, by reason."""
+        return self._held.reasons
 
     def newest(self, limit: int) -> list[Kept]:
         """The rows that came last."""
@@ -103,16 +118,16 @@ class Quarantine:
         if not drops:
             return self._held
         rows = {row.id: row for row in (_row(drop, at) for drop, at in drops)}
-        ((held, size),) = with_keys(self._cursor, f"{_SIZES} WHERE id IN {{keys}}", rows)
-        replaced = Held(int(held), int(size))
+        query = f"{_SIZES} WHERE id IN {{keys}} GROUP BY reason"
+        replaced = _held(with_keys(self._cursor, query, rows))
         if replaced.rows:
             delete(self._cursor, "quarantine", "id", rows)
         insert(self._cursor, "quarantine", list(rows.values()))
-        held = Held(
-            self._held.rows + len(rows) - replaced.rows,
-            self._held.bytes + sum(len(row.frame) for row in rows.values()) - replaced.bytes,
-        )
-        return self._trim(held)
+        reasons = Counter(self._held.reasons)
+        reasons.update(row.reason for row in rows.values())
+        reasons.subtract(replaced.reasons)
+        size = self._held.bytes + sum(len(row.frame) for row in rows.values()) - replaced.bytes
+        return self._trim(Held(size, +reasons))
 
     def committed(self, held: Held) -> None:
         """The transaction of the last ``write`` is durable."""
@@ -135,8 +150,12 @@ class Quarantine:
         return self._measure()
 
     def _measure(self) -> Held:
-        ((held, size),) = self._cursor.execute(_SIZES).fetchall()
-        return Held(int(held), int(size))
+        return _held(self._cursor.execute(f"{_SIZES} GROUP BY reason").fetchall())
+
+
+def _held(rows: Iterable[tuple[str, int, int]]) -> Held:
+    found = list(rows)
+    return Held(sum(size for _, _, size in found), {reason: count for reason, count, _ in found})
 
 
 def _row(drop: Drop, at: int) -> arrow.QuarantineRow:

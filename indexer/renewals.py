@@ -31,12 +31,14 @@ class Renewals:
         self._store, self._resolver = store, resolver
         self._seconds, self._clock = seconds, clock
         self._asked: dict[str, tuple[float, float]] = {}  # DID → when next, and the pause then
+        self.doubtful = 0
+        """How many there were at the last look."""
 
     def due(self) -> list[str]:
         """DIDs to ask for now, at most ``AT_ONCE``, those that have waited longest first."""
         wanting = {state.did for state in self._store.repos() if _is_doubtful(state)}
         self._asked = {did: at for did, at in self._asked.items() if did in wanting}
-        now = self._clock()
+        self.doubtful, now = len(wanting), self._clock()
         waiting = sorted((self._asked.get(did, (0.0, 0.0))[0], did) for did in wanting)
         return [did for at, did in waiting[:AT_ONCE] if at <= now]
 

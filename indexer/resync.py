@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from atdata.network.identity import Identity
+from indexer.queues import Depths, Queue
 from indexer.repos import Failed, RepoClient
 from indexer.threads import in_thread
 from indexer.turns import Answer, Result, Turns
@@ -81,6 +82,16 @@ class Resyncer:
     def pending(self) -> int:
         """How many repos wait to be fetched, or are being fetched."""
         return len(self._queued) + len(self._running)
+
+    @property
+    def depths(self) -> Depths:
+        """What is to be fetched, and what is being fetched. From any thread."""
+        return {
+            Queue.RESYNC: len(self._queued),
+            Queue.HOSTS: sum(len(host.waiting) for host in tuple(self._hosts.values())),
+            Queue.FETCHES: len(self._running),
+            Queue.AGAIN: len(self._repeat),
+        }
 
     def queue(self, dids: Iterable[str]) -> None:
         """Fetch ``dids`` soon, whatever was tried before."""

@@ -162,6 +162,11 @@ class Screen:
         self._connection = 0
         self._last = b""
 
+    @property
+    def under_way(self) -> int:
+        """Of how many repos a frame was handed over that is not settled."""
+        return len(self._under_way)
+
     def settle(self, items: Iterable[Item]) -> None:
         """The writer is done with ``items``, which were handed over."""
         for item in items:

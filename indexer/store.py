@@ -22,6 +22,7 @@ from indexer.batch import Batch, Gap, Position, RepoState, SyncState
 from indexer.drops import DropReason
 from indexer.invalid import InvalidRecords
 from indexer.quarantine import Quarantine, QuarantineLimits
+from indexer.queues import Depths, Queue
 from indexer.replacement import Stored
 from indexer.statements import delete, insert, with_keys
 from indexer.tables import Detail, Rows
@@ -121,6 +122,16 @@ class Store:
     def quarantined(self) -> int:
         """How many drops and invalid records are held with their bytes."""
         return self._quarantine.rows + self._invalid.rows
+
+    @property
+    def depths(self) -> Depths:
+        """What is kept to be looked at again. From any thread."""
+        return {
+            Queue.QUARANTINE: self._quarantine.rows,
+            Queue.QUARANTINE_BYTES: self._quarantine.bytes,
+            Queue.INVALID: self._invalid.rows,
+            Queue.INVALID_BYTES: self._invalid.bytes,
+        }
 
     @property
     def quarantine(self) -> Quarantine:

@@ -165,6 +165,11 @@ class Subscription:
         return self._unsettled
 
     @property
+    def under_way(self) -> int:
+        """Of how many repos a frame is handed over, and the writer is not done with it."""
+        return 0 if self._screen is None else self._screen.under_way
+
+    @property
     def _number(self) -> int:
         """The present connection's."""
         return self._numbered_from + self.connections

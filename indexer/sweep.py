@@ -69,6 +69,11 @@ class SweepState:
     unlisted: int = 0
     period: int | None = None
 
+    @property
+    def healed(self) -> int:
+        """Repos that were put right by it."""
+        return self.adopted + self.differing + self.gone
+
 
 class Sweeper:
     """Of one event loop. ``is_connected`` tells of a source whether it is followed; ``is_current``
@@ -104,6 +109,8 @@ class Sweeper:
         stored = turns.meta(SWEEP)
         self.state = SweepState() if stored is None else SweepState(**json.loads(stored))
         """Of the last sweep that ended."""
+        self.asking = 0
+        """About how many repos their PDSes are being asked."""
 
     def request(self) -> None:
         """Sweep as soon as possible: something is known to be missed."""
@@ -223,7 +230,9 @@ class Sweeper:
         # Where one is that was never fetched, its next fetch finds out: it is queued anyway.
         self._counts["unreachable"] += sum(state.pds is None for state in states.values())
         gone: dict[str, Gone] = {}
+        self.asking = len(states)
         heads = await ask_heads(self._client, states.values(), self._limits.heads)
+        self.asking = 0
         for did, answer in heads.items():
             if isinstance(answer, Failed):
                 self._counts["unreachable"] += 1

@@ -18,6 +18,7 @@ from indexer import events
 from indexer.batch import UNSERVED, Batch, RepoState, SyncState
 from indexer.decide import Proof, with_profile
 from indexer.drops import Drop, DropReason
+from indexer.queues import Depths, Queue
 from indexer.replacement import Verdict, replace_repo
 from indexer.repos import Failed, Fetched, Gone
 from indexer.store import Store
@@ -57,6 +58,16 @@ class Turns:
         self._turns: dict[str, Turn] = {}
         self._announced: dict[str, Tid] = {}
         """The newest rev that a signature vouched for and no commit brought, of repos to fetch."""
+
+    @property
+    def depths(self) -> Depths:
+        """What waits for fetches to end. From any thread."""
+        waiting = [turn.waiting for turn in tuple(self._turns.values())]
+        return {
+            Queue.TURN_COMMITS: sum(one.commits for one in waiting),
+            Queue.TURN_BYTES: sum(one.bytes for one in waiting),
+            Queue.ANNOUNCED: len(self._announced),
+        }
 
     def begin(self, did: str) -> RepoState | None:
         """Start keeping what arrives for ``did``. None if it need not be fetched."""

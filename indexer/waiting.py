@@ -38,6 +38,16 @@ class Waiting:
         self.moved = False
         """The identity or the account changed: what is being fetched may be of the PDS before."""
 
+    @property
+    def commits(self) -> int:
+        """How many are kept."""
+        return len(self._commits)
+
+    @property
+    def bytes(self) -> int:
+        """Of the records in them."""
+        return self._bytes
+
     def add(self, commit: VerifiedCommit) -> None:
         """A verified commit arrived. Beyond the limits only its rev is remembered."""
         size = sum(len(op.record or b"") for op in commit.ops)

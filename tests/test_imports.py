@@ -29,6 +29,7 @@ PURE = (
             "mst",
             "mst_edit",
             "replacement",
+            "queues",
             "received",
             "rows",
             "screen",

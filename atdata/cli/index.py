@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +23,11 @@ from atdata.cli.output import (
 )
 from atdata.settings import DEFAULT_PLC
 
+if TYPE_CHECKING:
+    from indexer.at_rest import AtRest
+    from indexer.batch import Position
+    from indexer.sweep import SweepState
+
 app = typer.Typer(help="The indexer: follow, record, replay, look.", no_args_is_help=True)
 
 Plc = Annotated[str, typer.Option(help="The PLC directory.")]
@@ -34,6 +41,10 @@ def run(
     db: Annotated[Path, typer.Option(help="The index's DuckDB file.")] = Path("atdata.duckdb"),
     plc: Plc = DEFAULT_PLC,
     dev: Dev = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65_535, help="Serve Prometheus metrics on 127.0.0.1:PORT."),
+    ] = None,
     restarted: Restarted = None,
 ) -> None:
     """Index what the sources send, until ^C."""
@@ -44,7 +55,7 @@ def run(
         from indexer.machine import cores
     configure_logging()
     config = IndexerConfig(sources=tuple(source), db=db, plc=plc, dev=dev)
-    follow(config.on(cores()), restarted=restarted)
+    follow(config.on(cores()), metrics_port=metrics_port, restarted=restarted)
 
 
 @app.command()
@@ -125,22 +136,64 @@ def status(
 ) -> None:
     """What a database holds that no node has open (a running node answers getIndexStatus)."""
     with needs_servers():
-        from indexer.__main__ import status as look
+        from indexer.at_rest import status as look
     found = look(db)
     if json:
-        print_json(found)
-    else:
-        _print_status(found)
+        print_json(asdict(found))
+        return
+    for line in _status_lines(found):
+        console().print(plain(line), soft_wrap=True)
 
 
-def _print_status(found: dict[str, Any]) -> None:
-    out = console()
-    for position in found["sources"]:
-        out.print(f"{plain(position['url'])}: cursor {position['cursor']}", soft_wrap=True)
-    for name in ("repos", "changes", "quarantined"):
-        out.print(f"{name}: {found[name]:,}")
-    for reason, count in sorted(found["drops"].items()):
-        out.print(f"dropped {reason}: {count:,}")
+def _status_lines(found: AtRest) -> Iterator[str]:
+    for position in found.sources:
+        yield f"{position.url}: {_source(position)}"
+    repos, kept = found.repos_by_state, sum(found.quarantine.values())
+    yield (
+        f"repos: {found.repos:,} ({repos.synced:,} synced, {repos.new:,} new, "
+        f"{repos.desynchronized:,} desynchronized, {repos.inactive:,} inactive; "
+        f"{repos.failing:,} could not be fetched the last time)"
+    )
+    yield f"open gaps: {found.open_gaps:,}"
+    yield f"sweep: {'none has ended' if found.sweep is None else _sweep(found.sweep)}"
+    yield f"changes: {found.changes:,}"
+    yield f"quarantined: {kept:,}{_by_reason(found.quarantine)}"
+    yield f"invalid records: {found.invalid:,}"
+    for reason, count in sorted(found.drops.items()):
+        yield f"dropped {reason}: {count:,}"
+
+
+def _source(position: Position) -> str:
+    words = [f"cursor {position.cursor}"]
+    if position.event_time is not None:
+        words.append(f"last event of {_time(position.event_time)}")
+    if position.gaps:
+        still = sum(gap.healed_at is None for gap in position.gaps)
+        words.append(f"{len(position.gaps):,} gaps, {still:,} of them open")
+    if position.halted_because is not None:
+        words.append(f"HALTED: {position.halted_because}")
+    return ", ".join(words)
+
+
+def _sweep(sweep: SweepState) -> str:
+    ended = "–" if sweep.finished_at is None else _time(sweep.finished_at)
+    every = "" if sweep.period is None else f", one every {sweep.period:,} s"
+    return (
+        f"the last one ended {ended}{every}; {sweep.listed:,} repos listed, {sweep.checked:,} "
+        f"compared; healed {sweep.healed:,} ({sweep.adopted:,} unknown, {sweep.differing:,} "
+        f"differing, {sweep.gone:,} gone); failed: {sweep.unreachable:,} repos not reached, "
+        f"{sweep.unlisted:,} sources not listed"
+    )
+
+
+def _by_reason(kept: Mapping[str, int]) -> str:
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(kept.items()))
+    return f" ({reasons})" if reasons else ""
+
+
+def _time(at: int) -> str:
+    """Microseconds since 1970 as people read them."""
+    return f"{datetime.fromtimestamp(at // 1_000_000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 quarantine = typer.Typer(help="What was not indexed, and why.", no_args_is_help=True)

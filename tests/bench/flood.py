@@ -29,6 +29,7 @@ from indexer.config import IndexerConfig
 from indexer.database import open_database
 from indexer.machine import cores
 from indexer.pipeline import Indexer
+from indexer.queues import Queue
 from tests.indexer.network import until
 
 GOAL = 1.0  # seconds
@@ -64,8 +65,8 @@ async def follow(about: dict[str, Any], folder: Path) -> tuple[dict[str, float],
 
     def at_the_end() -> bool:
         nonlocal most
-        spilled = registry.get_sample_value("atdata_indexer_queue_spilled_bytes") or 0
-        most = max(most, int(spilled))
+        spill = {"queue": str(Queue.SPILL_BYTES)}
+        most = max(most, int(registry.get_sample_value("atdata_indexer_queue_depth", spill) or 0))
         return task.done() or indexer.status().sources[0].cursor == about["last_seq"]
 
     await until(at_the_end, lambda: str(indexer.status()), seconds=1_200)

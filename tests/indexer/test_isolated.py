@@ -90,7 +90,7 @@ def test_what_was_taken_arrives_as_it_was() -> None:
     )
     links = [SourceLink("wss://a.test", Link.WAITING, 3, 9, None)]
     links.append(SourceLink("wss://b.test", Link.HALTED, 1, 0, "FutureCursor"))
-    answer = Answer(Taken(items, {"wss://a.test": 4}), links, Waiting(1, 2, 3))
+    answer = Answer(Taken(items, {"wss://a.test": 4}), links, Waiting(1, 2, 3, 4, 5, 6))
     assert answer_of(packed_answer(answer)) == answer
 
 

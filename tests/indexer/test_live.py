@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from indexer.drops import DropReason
 from indexer.live import line, read, show
 from indexer.metrics import Metrics
+from indexer.queues import Queue
 
 
 def counted() -> tuple[CollectorRegistry, Metrics]:
@@ -33,7 +34,7 @@ def test_rates_totals_and_the_reasons_that_are_most_frequent() -> None:
     metrics.verified.inc(11)
     metrics.lag_seconds.labels("wss://a").set(0.25)
     metrics.lag_seconds.labels("wss://b").set(7.5)
-    metrics.queue_frames.set(3)
+    metrics.watch(lambda: {Queue.FRAMES: 2, Queue.SPILLED_FRAMES: 1, Queue.RESYNC: 9}, {}, dict)
     for count, reason in enumerate(list(DropReason)[:5], start=1):
         metrics.drops.labels(reason).inc(count)
     reasons = list(DropReason)[:5]
