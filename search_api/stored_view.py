@@ -5,8 +5,9 @@ Rule: what comes back is what was put in, for every view; another list of fields
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
+
+import orjson
 
 from atdata.protocol.views import DatasetView, SizeView
 
@@ -33,12 +34,12 @@ def pack(stored: StoredView) -> bytes:
     size = stored.view.size
     values[_SIZE] = (size.samples, size.bytes, size.shards)
     kept = stored.fields[:MAX_FIELDS]
-    return json.dumps([stored.schema, kept, stored.tags, values], separators=(",", ":")).encode()
+    return orjson.dumps([stored.schema, kept, stored.tags, values])
 
 
 def unpack(data: bytes) -> StoredView:
     """What ``pack`` was given; only for bytes that it made."""
-    schema, names, tags, values = json.loads(data)
+    schema, names, tags, values = orjson.loads(data)
     values[_SIZE] = SizeView(*values[_SIZE])
     values[_TAGS] = tuple(values[_TAGS])
     return StoredView(DatasetView(*values), schema, tuple(names), tuple(tags))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tantivy import DocAddress, Query, Schema, Searcher
 
@@ -121,13 +121,19 @@ class Reader:
         Exact up to ``MAX_VALUES`` values in one segment of the index."""
         own = {c.facet for c in query.conditions if c.facet and not c.excluded}
         found: dict[str, Counts] = {}
+        missing: dict[Asked, dict[str, CountedField]] = {}
         for name, field in facets.items():
             asked = query, name if name in own else None
-            key = asked, field.name, size
-            known = self._counts.get(key)
+            known = self._counts.get((asked, field.name, size))
             if known is None:
-                known = _remembered(self._counts, key, self._top(asked, field, size))
-            found[name] = known
+                missing.setdefault(asked, {})[name] = field
+            else:
+                found[name] = known
+        for asked, fields in missing.items():
+            counted = self._top(asked, list(fields.values()), size)
+            for name, field in fields.items():
+                key = asked, field.name, size
+                found[name] = _remembered(self._counts, key, counted[field.name])
         return found
 
     def example(self, field: str, value: int) -> StoredView | None:
@@ -169,22 +175,39 @@ class Reader:
         found = self.searcher.search(Query.const_score_query(inside, 1.0), limit=1, count=True)
         return int(found.count)  # type: ignore[attr-defined]
 
-    def _top(self, asked: Asked, field: CountedField, size: int) -> Counts:
-        inside = self._inside(*asked)
-        if self.total(*asked) < field.many:
-            return self._counted(inside, field, size)
-        found = self.searcher.terms_with_prefix(field.text, "", filter_query=inside, limit=size)
-        return [(value if field.labels else int(value), hits) for value, hits in found if hits]
+    def _top(self, asked: Asked, fields: Sequence[CountedField], size: int) -> dict[str, Counts]:
+        """The counts of all ``fields``, by their names."""
+        inside, total = self._inside(*asked), self.total(*asked)
+        through_hits = [field for field in fields if total < field.many]
+        found = self._counted(inside, through_hits, size)
+        for field in fields:
+            if field.name not in found:
+                terms = self.searcher.terms_with_prefix(
+                    field.text, "", filter_query=inside, limit=size
+                )
+                found[field.name] = [(v if field.labels else int(v), n) for v, n in terms if n]
+        return found
 
-    def _counted(self, inside: Query, field: CountedField, size: int) -> Counts:
+    def _counted(
+        self, inside: Query, fields: Sequence[CountedField], size: int
+    ) -> dict[str, Counts]:
+        """All ``fields`` in one pass."""
+        if not fields:
+            return {}
         # Segments are counted one by one and then added up: what a segment left out as rare would
         # be missing from the sum, so none leaves anything out.
-        terms = {"field": field.name, "size": size, "segment_size": MAX_VALUES}
-        found = self.searcher.aggregate(inside, {"counted": {"terms": terms}})
-        buckets = [(int(b["key"]), int(b["doc_count"])) for b in found["counted"]["buckets"]]
+        asked = {
+            field.name: {"terms": {"field": field.name, "size": size, "segment_size": MAX_VALUES}}
+            for field in fields
+        }
+        found = self.searcher.aggregate(inside, asked)
+        return {field.name: self._labelled(field, found[field.name]["buckets"]) for field in fields}
+
+    def _labelled(self, field: CountedField, buckets: Sequence[Mapping[str, Any]]) -> Counts:
+        counts = [(int(bucket["key"]), int(bucket["doc_count"])) for bucket in buckets]
         if field.labels is None:
-            return list(buckets)
-        labels = ((self._label(field, key), hits) for key, hits in buckets)
+            return list(counts)
+        labels = ((self._label(field, key), hits) for key, hits in counts)
         return [(label, hits) for label, hits in labels if label is not None]
 
     def _label(self, field: CountedField, key: int) -> str | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 from starlette.responses import Response
 
 from atdata.protocol import lexicon_types as types
@@ -162,8 +163,15 @@ def json_response(
     body: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """JSON in UTF-8. What cannot be encoded (lone surrogates) is replaced."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return Response(text.encode("utf-8", "replace"), status, headers, media_type="application/json")
+    return Response(_encoded(body), status, headers, media_type="application/json")
+
+
+def _encoded(body: Any) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError:  # lone surrogates, or integers of more than 64 bits
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")
 
 
 def answer(view: object) -> Response:

@@ -291,10 +291,14 @@ def to_json(view: Any) -> Any:
     if cls in _PLAIN:
         return view
     if dataclasses.is_dataclass(cls):
-        pairs = ((member, getattr(view, name)) for name, member in _members(cls))
-        return {member: to_json(value) for member, value in pairs if value is not None}
+        shown: dict[str, Any] = {}
+        for name, member in _members(cls):
+            value = getattr(view, name)
+            if value is not None:
+                shown[member] = value if type(value) in _PLAIN else to_json(value)
+        return shown
     if isinstance(view, tuple | list):
-        return [to_json(item) for item in view]
+        return [item if type(item) in _PLAIN else to_json(item) for item in view]
     if isinstance(view, Mapping):  # JSON already, or views under names: its nulls mean something
         return {name: to_json(value) for name, value in view.items()}
     return view
