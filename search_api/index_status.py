@@ -115,6 +115,7 @@ def _sweep(noted: dict[str, Any] | None) -> SweepStatus | None:
         healed=sum(noted[name] for name in _HEALED),
         unreachable=noted["unreachable"],
         period_seconds=noted.get("period"),
+        unlisted=noted.get("unlisted"),
     )
 
 

@@ -45,13 +45,15 @@ class DropCount:
 
 @dataclass(frozen=True, slots=True)
 class SweepStatus:
-    """The last comparison of everything that the sources list; all counts are of repos."""
+    """The last comparison of everything that the sources list; all counts are of repos, but
+    ``unlisted``: the sources that were not connected, or whose list broke off."""
 
     finished_at: str
     checked: int
     healed: int
     unreachable: int
     period_seconds: int | None = None
+    unlisted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

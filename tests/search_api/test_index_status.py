@@ -65,21 +65,25 @@ def test_the_last_sweep(index: IndexBuilder, service: Service) -> None:
     assert "sweep" not in service.get("getIndexStatus")
     counts = {"adopted": 1, "checked": 90, "differing": 2, "gone": 4, "unreachable": 8}
     times = {"started_at": 1, "finished_at": AT, "period": 3600}
-    note(index, "sweep", listed=100, **counts, **times)
+    note(index, "sweep", listed=100, unlisted=1, **counts, **times)
     assert service.get("getIndexStatus")["sweep"] == {
         "finishedAt": TIME,
         "periodSeconds": 3600,
         "checked": 90,
         "healed": 7,
         "unreachable": 8,
+        "unlisted": 1,
     }
-    assert "90 accounts looked at, 7 healed, 8 not reached" in service.client.get("/status").text
+    page = service.client.get("/status").text
+    assert "90 accounts looked at, 7 healed, 8 not reached, and 1 source not listed." in page
+    assert "There is one every 1 h." in page
 
 
 def test_one_of_an_older_indexer_has_no_period(index: IndexBuilder, service: Service) -> None:
     counts = {"adopted": 1, "checked": 90, "differing": 2, "gone": 4, "unreachable": 8}
     note(index, "sweep", listed=100, **counts, started_at=1, finished_at=AT)
-    assert "periodSeconds" not in service.get("getIndexStatus")["sweep"]
+    assert not {"periodSeconds", "unlisted"} & service.get("getIndexStatus")["sweep"].keys()
+    assert "8 not reached." in service.client.get("/status").text
 
 
 @pytest.mark.parametrize("snapshot_at", [AT, None])
