@@ -168,6 +168,26 @@ def _tag_misspelt(of: _Corpus, row: Row) -> tuple[str, dict[str, int]]:
     return text, of.graded(lambda row: 3 * ({one, other} <= row.tags))
 
 
+def _tag_value_misspelt(of: _Corpus, row: Row) -> tuple[str, dict[str, int]]:
+    """A tag as a condition, with a typo; or as a condition without its hyphen."""
+    tag = min(row.tags)
+    text = of.chance.choice((_wrong(tag, of.chance, 1), tag.replace("-", "_")))
+    return f"tag:{text}", of.graded(lambda other: 3 * (tag in other.tags))
+
+
+def _other_form(of: _Corpus, row: Row) -> tuple[str, dict[str, int]]:
+    """The words of the name, of each the singular for the plural and the other way."""
+    text = " ".join(word[:-1] if word.endswith("s") else f"{word}s" for word in row.said)
+    return text, of.named(row)
+
+
+def _author_by_label(of: _Corpus, row: Row) -> tuple[str, dict[str, int]]:
+    """The first label of the author's handle as a condition."""
+    return f"author:{row.handle.partition('.')[0]}", of.graded(
+        lambda other: 3 * (other.handle == row.handle)
+    )
+
+
 def _field_and_topic(of: _Corpus, row: Row) -> tuple[str, dict[str, int]]:
     """A field of the schema as a condition, and a word of the name."""
     name, word = of.chance.choice(sorted(row.fields)), row.said[-1]
@@ -219,11 +239,14 @@ KINDS: dict[str, Asked] = {
     "two typos": _two_typos,
     "half remembered": _remembered,
     "begun": _begun,
+    "singular and plural": _other_form,
     "a word that nobody uses": _no_such_word,
     "several tags": _tags,
     "tags misspelt": _tag_misspelt,
+    "tag values misspelt": _tag_value_misspelt,
     "field and topic": _field_and_topic,
     "fields as words": _fields_as_words,
+    "author by label": _author_by_label,
     "author and topic": _author_and_topic,
     "licence and topic": _license_and_topic,
 }
