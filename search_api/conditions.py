@@ -6,6 +6,7 @@ of that name; a value that nothing can have finds nothing, and is no error.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,7 +14,7 @@ from functools import lru_cache
 from atdata.protocol.errors import InvalidSyntax
 from atdata.protocol.keys import key_of
 from atdata.protocol.licenses import spdx_of
-from atdata.protocol.syntax import AtUri, Did, Handle, parse_at_identifier
+from atdata.protocol.syntax import AtUri, Did, Handle
 from search_api import corpus, queries
 from search_api.database import Database
 from search_api.text_query import Condition, DatasetQuery, Span, parsed_query
@@ -21,6 +22,7 @@ from search_api.words import query_words
 
 Bounds = tuple[int | None, int | None]
 _ANY: Bounds = (None, None)
+_BARE_DID = re.compile(r"[a-z]+:")
 _spdx_of = lru_cache(maxsize=1_000)(spdx_of)
 
 
@@ -111,7 +113,8 @@ class Conditions:
             case "schema":
                 made = self._schemas(values)
             case "author" | "did":
-                made = self._authors(name, values)
+                names = tuple(_author_name(name, value) for value in values)
+                made = Condition("author", names, facet="authors")
             case _:
                 field = {"field": "field", "type": "kind", "format": "format"}[name]
                 made = Condition(field, tuple(value.lower() for value in values))
@@ -128,25 +131,13 @@ class Conditions:
         return Condition("license", tuple(dict.fromkeys(forms)), facet="licenses")
 
     def _schemas(self, values: Sequence[str]) -> Condition:
-        """By URI, or else by the words of a name."""
+        """By URI, or else by the words of a name, all of one value's."""
         try:
             uris = [AtUri.parse(value) for value in values]
         except InvalidSyntax:
-            words = tuple(word for value in values for word in query_words(value))
-            return Condition("schema_words", words, facet="schemas")
+            names = (" ".join(query_words(value)) for value in values)
+            return Condition("schema_words", tuple(filter(None, names)), facet="schemas")
         return Condition("schema", self._keys(uris), facet="schemas")
-
-    def _authors(self, name: str, values: Sequence[str]) -> Condition:
-        """By DID or handle, or else by a word of a handle."""
-        texts = [value.removeprefix("@") for value in values]
-        if name == "did":
-            texts = [text if text.startswith("did:") else f"did:{text}" for text in texts]
-        try:
-            accounts = [parse_at_identifier(text) for text in texts]
-        except InvalidSyntax:
-            words = tuple(word for text in texts for word in query_words(text))
-            return Condition("handle_words", words, facet="authors")
-        return Condition("repo", self._repos(accounts), facet="authors")
 
     def _keys(self, uris: Iterable[AtUri]) -> tuple[int, ...]:
         found: list[int] = []
@@ -175,6 +166,15 @@ class Conditions:
             return text.strip(" ").lower()
         with self._database.session() as session:
             return corpus.fold(session, text)
+
+
+def _author_name(name: str, value: str) -> str:
+    """A DID as it is written, but for its ``did:``; a handle, or the first label of one."""
+    if value.startswith("did:"):
+        return value
+    if name == "did" and _BARE_DID.match(value):
+        return f"did:{value}"
+    return value.removeprefix("@").lower()
 
 
 def _spans(asked: Question) -> Iterator[Span]:

@@ -18,7 +18,7 @@ from search_api.stored_view import LAYOUT, StoredView, pack
 from search_api.words import exact_form, index_words, normal, query_words
 
 # Of everything in this module, in `words` and in `stored_view`.
-VERSION = "5-" + hashlib.sha256(LAYOUT.encode()).hexdigest()[:8]
+VERSION = "6-" + hashlib.sha256(LAYOUT.encode()).hexdigest()[:8]
 
 # Each field holds the words of the one before and more, so that "all words are in it" says how
 # prominent the place is where they were found.
@@ -30,7 +30,17 @@ NAME_KEYS = ("name1", "name2", "name3")
 _NAME_BYTES = 7  # of a name in one key
 _INTEGERS = ("doc", "order", "repo", "schema", "updated", "bytes", "samples", *NAME_KEYS)
 _COUNTED = ("tag", "license_label", "storage")  # as texts, and as the keys of these texts
-_FILTERS = ("exact", "license", "namespace", "field", "kind", "format", "schema_key", "repo_key")
+_FILTERS = (
+    "exact",
+    "license",
+    "namespace",
+    "field",
+    "kind",
+    "format",
+    "schema_key",
+    "repo_key",
+    "author",
+)
 
 
 def build_schema() -> Schema:
@@ -51,7 +61,7 @@ def build_schema() -> Schema:
     for name in _COUNTED:
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
         builder.add_integer_field(name + KEY, indexed=True, fast=True)
-    for name in (*PROMINENCE, "schema_words", "handle_words"):
+    for name in (*PROMINENCE, "schema_words"):
         builder.add_text_field(name, tokenizer_name="whitespace", index_option="basic")
     builder.add_text_field("runs", tokenizer_name="whitespace", index_option="position")
     return builder.build()
@@ -68,6 +78,7 @@ def document(text: DatasetText) -> tantivy.Document:
         ("namespace", (text.namespace,)),
         ("schema_key", (str(text.schema),)),
         ("repo_key", (str(text.repo),)),
+        ("author", _author_names(text)),
         ("license", text.licenses),
         ("field", tuple(field.strip().lower() for field in text.fields)),
         ("kind", text.kinds),
@@ -86,6 +97,12 @@ def document(text: DatasetText) -> tantivy.Document:
             made.add_integer(name + KEY, key_of(value))
     _add_words(made, text)
     return made
+
+
+def _author_names(text: DatasetText) -> tuple[str, ...]:
+    """What an author may be asked for by: the DID, the handle, the handle's first label."""
+    handle = text.handle or ""
+    return text.view.did, handle, handle.partition(".")[0]
 
 
 def name_keys(name: str) -> tuple[int, ...]:
@@ -131,7 +148,6 @@ def _add_words(made: tantivy.Document, text: DatasetText) -> None:
         for part in place:  # each its own value: no phrase leads from one into the next
             made.add_text("runs", " ".join(query_words(part, len(part) + 1)))
     made.add_text("schema_words", " ".join(index_words(schema)))
-    made.add_text("handle_words", " ".join(index_words(handle)))
 
 
 @lru_cache(maxsize=50_000)

@@ -26,6 +26,8 @@ SORTS = {
     "size": ("bytes", "doc"),
 }
 
+WORDS = "schema_words"  # the field whose values are asked for word by word
+
 _TIERS = 1 + 2 * len(PROMINENCE)  # of one reading of the words
 
 parsed_query = lru_cache(maxsize=1_000)(parse_query)
@@ -184,8 +186,15 @@ def filters(schema: Schema, query: DatasetQuery, without: str | None = None) -> 
 def _one_of(schema: Schema, condition: Condition) -> Query:
     if not condition.values:
         return Query.empty_query()
-    found = [Query.term_query(schema, condition.field, value) for value in condition.values]
+    found = [_value(schema, condition.field, value) for value in condition.values]
     return found[0] if len(found) == 1 else any_of(found)
+
+
+def _value(schema: Schema, field: str, value: str | int) -> Query:
+    """``value``, or all of its words in a field of words."""
+    if field == WORDS and isinstance(value, str):
+        return both([Query.term_query(schema, field, word) for word in value.split()])
+    return Query.term_query(schema, field, value)
 
 
 def _spans(schema: Schema, spans: Sequence[Span]) -> Iterator[Query]:

@@ -96,6 +96,8 @@ REEF, FOXES, WHALES, CALLS = "Coral Reef Images", "Red Foxes", "The Whale Record
         ("-license:MIT tag:images", [REEF]),
         ("schema:ImageSample", [FOXES, REEF]),
         ("schema:utterance whale", [WHALES]),
+        ("schema:image-sample", [FOXES, REEF]),
+        ('schema:"utterance sample"', []),
         ("author:alice.test", [FOXES, REEF]),
         ("author:@BOB.test coral", [CALLS]),
         ("author:bob", [CALLS, WHALES]),
