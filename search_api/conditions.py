@@ -22,6 +22,7 @@ from search_api.words import query_words
 
 Bounds = tuple[int | None, int | None]
 _ANY: Bounds = (None, None)
+NEAR = frozenset({"tag", "field"})  # whose values in the query box may be put right
 _BARE_DID = re.compile(r"[a-z]+:")
 _spdx_of = lru_cache(maxsize=1_000)(spdx_of)
 
@@ -118,7 +119,8 @@ class Conditions:
             case _:
                 field = {"field": "field", "type": "kind", "format": "format"}[name]
                 made = Condition(field, tuple(value.lower() for value in values))
-        yield Condition(made.field, made.values, excluded, made.facet)
+        is_near = made.field in NEAR and not excluded
+        yield Condition(made.field, made.values, excluded, made.facet, is_near)
 
     # --- values -----------------------------------------------------------------------------
 

@@ -15,17 +15,15 @@ from atdata.protocol.views import DatasetPage, DatasetView, ParsedQueryView, Que
 from search_api import corpus, facets, paging, queries
 from search_api.conditions import Conditions, Question
 from search_api.database import Database, Session
+from search_api.near_values import near_places, read_as, said
 from search_api.paging import InvalidCursor
-from search_api.spelling import correction
 from search_api.stored_view import StoredView
 from search_api.text_document import VERSION
 from search_api.text_index import TextIndex
 from search_api.text_query import SORTS, DatasetQuery, Rank
 from search_api.text_reader import Reader
-from search_api.words import query_words
-
-LITTLE = 3  # hits; with fewer, other spellings are looked for
-FEW = 10  # hits; with fewer, of three words and more one may be missing
+from search_api.widening import widened
+from search_api.words import MAX_QUERY_WORDS, query_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class DatasetFinder:
         reader = self._text.reader()
         asked = paging.fingerprint("datasets", VERSION, question)
         if cursor is None:
-            plan = _planned(reader, query, question.fuzzy)
+            plan = _Plan(*widened(reader, query, question.fuzzy))
         else:
             plan = _continued(reader, query, cursor, asked)
         found, last = paging.cut(reader.page(plan.query, limit + 1, plan.after), limit)
@@ -73,8 +71,8 @@ class DatasetFinder:
             cursor=_cursor(asked, plan.query, last[0]) if last else None,
             facets=counts if counted else None,
             query=_query_view(question.q),
-            showing_results_for=" ".join(plan.query.corrected) or None,
-            relaxed=plan.query.relaxed or None,
+            showing_results_for=said(plan.query) or None,
+            relaxed=bool(plan.query.relaxed) or None,
         )
 
 
@@ -103,35 +101,25 @@ def _as_changed(
     return kept | {key_of(view.uri): view for view in queries.datasets(session, stale)}
 
 
-def _planned(reader: Reader, query: DatasetQuery, fuzzy: bool) -> _Plan:
-    """The query as it is asked; where it finds little, with other spellings; where that still is
-    little, with words that may be missing."""
-    total, words = reader.total(query), query.parsed.needed
-    if fuzzy and words and total < LITTLE and (found := correction(reader, query, total)):
-        query = replace(query, corrected=found)
-        total = reader.total(query)
-    if len(words) > 1 and total < (FEW if len(words) > 2 else 1):
-        query = replace(query, relaxed=True)
-        total = reader.total(query)
-    return _Plan(query, total)
-
-
 def _continued(reader: Reader, query: DatasetQuery, cursor: str, asked: str) -> _Plan:
     """The query of the first page, whatever it would find by now."""
     keys = SORTS[query.sort]
-    kinds: list[type[int] | type[str]] = [str, int, int, *(int for _ in keys)]
-    corrected, relaxed, tier, *values = paging.decode(cursor, asked, kinds)
-    words = tuple(query_words(str(corrected)))
-    if words and len(words) != len(query.parsed.words):
+    kinds: list[type[int] | type[str]] = [str, str, int, int, int, *(int for _ in keys)]
+    corrected, values, forms, relaxed, tier, *rest = paging.decode(cursor, asked, kinds)
+    words, read = tuple(query_words(str(corrected))), str(values).split("\n") if values else []
+    fits = len(words) <= 2 * len(query.parsed.words) and len(read) in (0, near_places(query))
+    if not (fits and 0 <= int(relaxed) <= MAX_QUERY_WORDS):
         raise InvalidCursor("the cursor belongs to another query; start again without it")
-    query = replace(query, corrected=words, relaxed=bool(relaxed))
-    after = Rank(int(tier), tuple(int(value) for value in values))
+    query = replace(query, forms=bool(forms), corrected=words, relaxed=int(relaxed))
+    query = read_as(query, read) if read else query
+    after = Rank(int(tier), tuple(int(value) for value in rest))
     return _Plan(query, reader.total(query), after)
 
 
 def _cursor(asked: str, query: DatasetQuery, last: Rank) -> str:
-    corrected = " ".join(query.corrected)
-    return paging.encode(asked, (corrected, int(query.relaxed), last.tier, *last.keys))
+    changed = " ".join(query.corrected), "\n".join(query.read_as)
+    flags = int(query.forms), query.relaxed
+    return paging.encode(asked, (*changed, *flags, last.tier, *last.keys))
 
 
 def _query_view(q: str) -> ParsedQueryView | None:

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from atdata.protocol.errors import ProtocolError, quote
 
-VERSION = 1
+VERSION = 2
 MAX_CURSOR = 1_000  # characters
 
 Key = int | str
@@ -34,7 +34,7 @@ def fingerprint(*question: object) -> str:
 
 def encode(question: str, keys: Sequence[Key]) -> str:
     """A cursor after the item with ``keys``, for the question with that fingerprint."""
-    body = json.dumps([VERSION, question, *keys], separators=(",", ":"))
+    body = json.dumps([VERSION, question, *keys], ensure_ascii=False, separators=(",", ":"))
     return base64.urlsafe_b64encode(body.encode()).rstrip(b"=").decode()
 
 

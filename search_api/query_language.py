@@ -7,7 +7,7 @@ without a value, a lone minus) is read as plain words, and no word is lost by it
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from search_api.words import MAX_QUERY_WORDS, query_words
@@ -21,41 +21,15 @@ _SPELLINGS = {"tags": "tag", "licence": "license", "handle": "author", "fields":
 # Words that say nothing about a dataset. They count for the exact name and for nothing else,
 # unless there are no others.
 STOP_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "by",
-        "for",
-        "from",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "of",
-        "on",
-        "or",
-        "that",
-        "the",
-        "their",
-        "this",
-        "to",
-        "was",
-        "which",
-        "with",
-        "about",
-        "all",
-        "any",
-        "how",
-        "what",
-        "where",
-    ]
+    re.findall(
+        r"\w+",
+        "a an and are as at be by for from in into is it its of on or that the their this to was "
+        "which with about all any how what where data dataset datasets",
+    )
 )
+
+# A handle, with @ before it or not; with it the first label of one is enough.
+_HANDLE = re.compile(r"(?:@[a-z0-9-]+|@?[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z-]+)", re.IGNORECASE)
 
 _TOKEN = re.compile(
     r'(?P<minus>-)?(?:(?P<field>[A-Za-z]+):)?(?:"(?P<quoted>[^"]*)"|(?P<bare>[^\s"]+))'
@@ -74,13 +48,28 @@ class FieldCondition:
 @dataclass(frozen=True, slots=True)
 class ParsedQuery:
     """``words`` in the order asked, those of phrases among them; ``phrases`` and ``excluded`` as
-    runs of words. ``open_end``: the last word may be only begun."""
+    runs of words. ``open_end``: the last word may be only begun. ``author``: what among the words
+    looks like a handle, or the first label of one; ``apart`` are the words of it."""
 
     words: tuple[str, ...] = ()
     phrases: tuple[tuple[str, ...], ...] = ()
     excluded: tuple[tuple[str, ...], ...] = ()
     conditions: tuple[FieldCondition, ...] = ()
     open_end: bool = False
+    author: str | None = None
+    apart: tuple[str, ...] = ()
+
+    @property
+    def beside(self) -> ParsedQuery:
+        """The same without the author."""
+        rest = list(self.words)
+        for word in self.apart:
+            rest.remove(word)
+        if all(word in STOP_WORDS for word in rest):
+            rest = []
+        is_last = bool(self.words) and self.words[-1:] != tuple(rest[-1:])
+        is_open = self.open_end and not is_last
+        return replace(self, words=tuple(rest), open_end=is_open, author=None, apart=())
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -106,6 +95,8 @@ def parse_query(text: str) -> ParsedQuery:
     excluded: list[tuple[str, ...]] = []
     conditions: list[FieldCondition] = []
     open_end = False
+    author: str | None = None
+    apart: list[str] = []
     for token in _TOKEN.finditer(text):
         open_end = False
         quoted = token["quoted"] is not None
@@ -125,13 +116,19 @@ def parse_query(text: str) -> ParsedQuery:
         else:
             found = query_words(token[0])
             words += found
+            if author is None and not quoted and _HANDLE.fullmatch(token[0]):
+                author, apart = token[0].removeprefix("@").lower(), found
             open_end = bool(found) and not text[token.end() :].strip()
+    if len(words) > MAX_QUERY_WORDS:
+        author, apart = None, []
     return ParsedQuery(
         words=tuple(words[:MAX_QUERY_WORDS]),
         phrases=tuple(phrases),
         excluded=tuple(excluded),
         conditions=tuple(conditions),
         open_end=open_end and len(words) <= MAX_QUERY_WORDS,
+        author=author,
+        apart=tuple(apart),
     )
 
 

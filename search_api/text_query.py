@@ -1,21 +1,20 @@
-"""What a dataset query means in the text index: its filters, and what ranks first.
+"""A dataset query as the text index is asked it: its words, its conditions, its order.
 
-Ranking is by tiers, not by weighing: the whole name first, then all words in the name, then in more
-and more of the record; a last word that is only begun counts after a complete one; newest first
-inside each tier. A rank depends on the document and the query alone, never on other documents.
+Rule: what is the same question is an equal query, since answers are remembered by it; a rank
+depends on the document and the query alone, never on other documents. What ranks where is in
+``tiers``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from tantivy import FieldType, Occur, Query, Schema
 
 from search_api.query_language import ParsedQuery, parse_query
 from search_api.text_document import NAME_KEYS, PROMINENCE
-from search_api.words import exact_form
 
 # What each sort goes by, highest first; `doc` makes every order total.
 SORTS = {
@@ -28,20 +27,20 @@ SORTS = {
 
 WORDS = "schema_words"  # the field whose values are asked for word by word
 
-_TIERS = 1 + 2 * len(PROMINENCE)  # of one reading of the words
-
 parsed_query = lru_cache(maxsize=1_000)(parse_query)
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One of ``values`` (none: nobody has it) in ``field``, or with ``excluded`` none of them.
-    ``facet`` is the facet that it chooses values of."""
+    ``facet`` is the facet that it chooses values of. ``is_near``: one value that somebody typed,
+    and may mean another by."""
 
     field: str
     values: tuple[str, ...] | tuple[int, ...]
     excluded: bool = False
     facet: str | None = None
+    is_near: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +57,18 @@ class DatasetQuery:
     """What to find: the words of ``q``, and every one of ``conditions`` and ``spans``. Conditions
     within ``q`` are not read here.
 
-    ``corrected`` are words that are looked for beside those of ``q``, in their places; with
-    ``relaxed`` some words may be missing."""
+    With ``forms`` other forms of the words count, too. ``corrected`` are words that are looked for
+    beside those of ``q``. ``relaxed`` is how many of the words a hit has at least; 0: all.
+    ``read_as`` are the values that those of the near conditions were replaced by, if any was."""
 
     q: str = ""
     conditions: tuple[Condition, ...] = ()
     spans: tuple[Span, ...] = ()
     sort: str = "relevance"
+    forms: bool = False
     corrected: tuple[str, ...] = ()
-    relaxed: bool = False
+    relaxed: int = 0
+    read_as: tuple[str, ...] = ()
 
     @property
     def parsed(self) -> ParsedQuery:
@@ -90,80 +92,9 @@ class Rank:
         return self.keys[-1]
 
 
-# --- words --------------------------------------------------------------------------------------
-
-# What begins with a word in a field, the word itself among it; None if that is all there is.
-Begun = Callable[[str, str], Query | None]
-
-
-def tiers(schema: Schema, query: DatasetQuery, begun: Begun) -> Iterator[tuple[int, Query]]:
-    """Who ranks where, best first, each under its number. Made one by one: a first page seldom
-    needs the last."""
-    parsed = query.parsed
-    if not parsed.words or query.sort != "relevance":
-        yield 0, matching(schema, query, begun)
-        return
-    yield from _tiers(schema, parsed, begun, 0)
-    if query.corrected:
-        parsed = replace(parsed, words=query.corrected)
-        yield from _tiers(schema, parsed, begun, _TIERS)
-    if query.relaxed:
-        yield 2 * _TIERS, _most(schema, parsed)
-
-
-def matching(schema: Schema, query: DatasetQuery, begun: Begun) -> Query:
-    """Everything that some tier holds."""
-    parsed = query.parsed
-    if not parsed.words:
-        return everything(schema)
-    found = [_all_in(schema, PROMINENCE[-1], parsed, begun)]
-    if query.corrected:
-        parsed = replace(parsed, words=query.corrected)
-        found.append(_all_in(schema, PROMINENCE[-1], parsed, begun))
-    if query.relaxed:
-        found.append(_most(schema, parsed))
-    return found[0] if len(found) == 1 else any_of(found)
-
-
 def everything(schema: Schema) -> Query:
     """All datasets."""
     return Query.term_query(schema, "marker", "dataset")
-
-
-def _tiers(
-    schema: Schema, parsed: ParsedQuery, begun: Begun, first: int
-) -> Iterator[tuple[int, Query]]:
-    yield first, Query.term_query(schema, "exact", exact_form(" ".join(parsed.words)))
-    for number, field in enumerate(PROMINENCE):
-        whole = both([Query.term_query(schema, field, word) for word in parsed.needed])
-        yield first + 1 + 2 * number, whole
-        if (level := _begun_in(schema, field, parsed, begun)) is not None:
-            yield first + 2 + 2 * number, level
-
-
-def _all_in(schema: Schema, field: str, parsed: ParsedQuery, begun: Begun) -> Query:
-    """All words in ``field``; the last may be begun, if the query allows it."""
-    found = _begun_in(schema, field, parsed, begun)
-    if found is not None:
-        return found
-    return both([Query.term_query(schema, field, word) for word in parsed.needed])
-
-
-def _begun_in(schema: Schema, field: str, parsed: ParsedQuery, begun: Begun) -> Query | None:
-    """All words in ``field``, the last of them begun; None if nothing more begins with it."""
-    *whole, last = parsed.needed
-    started = begun(field, last) if parsed.prefix is not None else None
-    if started is None:
-        return None
-    return both([*(Query.term_query(schema, field, word) for word in whole), started])
-
-
-def _most(schema: Schema, parsed: ParsedQuery) -> Query:
-    """All words but one, or but a third."""
-    words = dict.fromkeys(parsed.needed)
-    wanted = [(Occur.Should, Query.term_query(schema, PROMINENCE[-1], word)) for word in words]
-    least = max(1, len(words) - max(1, len(words) // 3))
-    return Query.boolean_query(wanted, minimum_number_should_match=least)
 
 
 # --- filters ------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from tantivy import DocAddress, Query, Schema, Searcher
 from atdata.protocol.keys import key_of
 from search_api.ranked import at_once, by_tier
 from search_api.stored_view import StoredView, unpack
-from search_api.text_document import BEGUN, SHORT
+from search_api.text_document import BEGUN, PROMINENCE, SHORT
 from search_api.text_query import (
     SORTS,
     DatasetQuery,
@@ -23,9 +23,9 @@ from search_api.text_query import (
     both,
     equal,
     filters,
-    matching,
-    tiers,
 )
+from search_api.tiers import matching, tiers
+from search_api.word_forms import forms, roots
 
 MAX_VALUES = 65_000  # of one facet in one segment; the library counts no more
 
@@ -80,6 +80,7 @@ class Reader:
         self.schema, self.searcher, self.seq = schema, searcher, seq
         self.stale = stale
         self._begun: dict[tuple[str, str], tuple[Query | None]] = {}
+        self._others: dict[str, tuple[str, ...]] = {}
         self._totals: dict[Asked, int] = {}
         self._counts: dict[tuple[Asked, str, int], Counts] = {}
         self._labels = labels
@@ -98,7 +99,7 @@ class Reader:
     ) -> list[tuple[Rank, StoredView]]:
         """The ``limit`` best hits below ``after``."""
         wanted, keys = filters(self.schema, query), SORTS[query.sort]
-        levels, total = tiers(self.schema, query, self._beginning), self.total(query)
+        levels, total = tiers(self.schema, query, self), self.total(query)
         if total <= FEW:
             found = at_once(self.searcher, wanted, levels, keys, after, limit, total)
         else:
@@ -146,13 +147,9 @@ class Reader:
         hits = self.searcher.search(inside, limit=limit, count=False, order_by_field="order").hits
         return [self._stored(address) for _, address in hits]
 
-    # --- parts ------------------------------------------------------------------------------
+    # --- words ------------------------------------------------------------------------------
 
-    def _inside(self, query: DatasetQuery, without: str | None) -> Query:
-        wanted = filters(self.schema, query, without)
-        return both([wanted, matching(self.schema, query, self._beginning)])
-
-    def _beginning(self, field: str, word: str) -> Query | None:
+    def begun(self, field: str, word: str) -> Query | None:
         """What begins with ``word`` in ``field``; None if that is ``word`` alone, or nothing."""
         if len(word) <= SHORT:
             return Query.term_query(self.schema, field, BEGUN + word)
@@ -161,6 +158,25 @@ class Reader:
         if known is None:
             known = _remembered(self._begun, key, (self._completed(field, word),))
         return known[0]
+
+    def others(self, word: str) -> tuple[str, ...]:
+        """The other forms of ``word`` that some dataset has; of a word that none has, also those
+        of the noun that it is made of."""
+        known = self._others.get(word)
+        if known is None:
+            made = (*forms(word), *(() if self.knows(word) else roots(word)))
+            known = _remembered(self._others, word, tuple(filter(self.knows, made)))
+        return known
+
+    def knows(self, word: str) -> bool:
+        """Whether some dataset has ``word``."""
+        return self.searcher.doc_freq(PROMINENCE[-1], word) > 0
+
+    # --- parts ------------------------------------------------------------------------------
+
+    def _inside(self, query: DatasetQuery, without: str | None) -> Query:
+        wanted = filters(self.schema, query, without)
+        return both([wanted, matching(self.schema, query, self)])
 
     def _completed(self, field: str, word: str) -> Query | None:
         words = [found for found, _ in self.searcher.terms_with_prefix(field, word)]

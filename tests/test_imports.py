@@ -40,7 +40,8 @@ PURE = (
             "watermark",
         )
     )
-    | {"search_api.query_language", "search_api.words", "search_api.snippet"}
+    | {"search_api.query_language", "search_api.words", "search_api.word_forms"}
+    | {"search_api.snippet"}
     | {"search_api.web.status_text"}
     | {
         f"search_api.web.{name}"

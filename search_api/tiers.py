@@ -1,0 +1,157 @@
+"""What ranks where: hits in tiers by where the words stand, and the union of all of them.
+
+Ranking is by tiers, not by weighing: the whole name first, then all words in the name, then in more
+and more of the record; newest first inside each tier. A word that is only begun counts after a
+complete one, and another form of it after that; a hit that lacks a word comes after all that have
+them. Who writes an author's handle means that author's datasets before all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from tantivy import Occur, Query, Schema
+
+from search_api.query_language import ParsedQuery
+from search_api.text_document import PROMINENCE
+from search_api.text_query import DatasetQuery, any_of, both, everything
+from search_api.words import exact_form
+
+_SLOTS = 4  # in each place: as written, begun, another form, and one between
+_TIERS = 1 + _SLOTS * len(PROMINENCE)  # of one reading of the words
+_ALL = PROMINENCE[-1]
+Tier = tuple[int, Query]
+
+
+class Dictionary(Protocol):
+    """What a state of the index knows of words."""
+
+    def begun(self, field: str, word: str) -> Query | None:
+        """What begins with ``word`` in ``field``, itself among it; None if that is all there is."""
+
+    def others(self, word: str) -> tuple[str, ...]:
+        """The other forms of ``word`` that some dataset has."""
+
+
+def tiers(schema: Schema, query: DatasetQuery, known: Dictionary) -> Iterator[Tier]:
+    """Who ranks where, best first, each under its number. Made one by one: a first page seldom
+    needs the last."""
+    parsed = query.parsed
+    if not parsed.words or query.sort != "relevance":
+        yield 0, matching(schema, query, known)
+        return
+    plain = _Reading(schema, known, parsed, query.forms)
+    if parsed.author is not None:
+        yield 0, plain.exact()
+        yield from _Reading(schema, known, parsed.beside, query.forms, parsed.author).tiers(1)
+    yield from plain.tiers(1 + _TIERS)
+    if query.corrected:
+        plain = replace(plain, parsed=replace(parsed, words=query.corrected))
+        yield from plain.tiers(1 + 2 * _TIERS)
+    if query.relaxed:
+        yield from plain.tiers_with_most(1 + 3 * _TIERS, query.relaxed)
+
+
+def matching(schema: Schema, query: DatasetQuery, known: Dictionary) -> Query:
+    """Everything that some tier holds."""
+    parsed = query.parsed
+    if not parsed.words:
+        return everything(schema)
+    reading = _Reading(schema, known, parsed, query.forms)
+    found = [reading.all_in(_ALL)]
+    if query.corrected:
+        reading = replace(reading, parsed=replace(parsed, words=query.corrected))
+        found.append(reading.all_in(_ALL))
+    if query.relaxed:
+        found.append(reading.most_in(_ALL, query.relaxed))
+    return found[0] if len(found) == 1 else any_of(found)
+
+
+def steps(words: int) -> list[int]:
+    """How many of so many words a hit may be asked for when fewer and fewer are: at most a third
+    of them less each time, one in the end."""
+    third = max(1, words // 3)
+    return [*range(words - third, 1, -third), 1] if words > 1 else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One way to read the words: those of ``parsed``, in datasets of ``author`` if it is given."""
+
+    schema: Schema
+    known: Dictionary
+    parsed: ParsedQuery
+    forms: bool
+    author: str | None = None
+
+    def tiers(self, first: int) -> Iterator[Tier]:
+        """All words, in one place after the other."""
+        for number, level in self._levels():
+            if self.author is not None:
+                level = both([level, self._term("author", self.author)])
+            yield first + number, level
+
+    def tiers_with_most(self, first: int, least: int) -> Iterator[Tier]:
+        """``least`` of the words or more, most of them first."""
+        number = first
+        for wanted in steps(len(set(self.parsed.needed))):
+            for field in PROMINENCE if wanted >= least else ():
+                yield number, self.most_in(field, wanted)
+                number += 1
+
+    def all_in(self, field: str) -> Query:
+        """All words in ``field``, each in any of the ways that count."""
+        return both([self._any_way(field, word) for word in self._words])
+
+    def most_in(self, field: str, least: int) -> Query:
+        """``least`` of the words in ``field``, each in any of the ways that count."""
+        ways = [(Occur.Should, self._any_way(field, word)) for word in dict.fromkeys(self._words)]
+        return Query.boolean_query(ways, minimum_number_should_match=least)
+
+    def exact(self) -> Query:
+        """The words are the name."""
+        return self._term("exact", exact_form(" ".join(self.parsed.words)))
+
+    # --- parts ------------------------------------------------------------------------------
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        return self.parsed.needed
+
+    def _levels(self) -> Iterator[Tier]:
+        if not self._words:
+            yield 1, everything(self.schema)
+            return
+        yield 0, self.exact()
+        has_others = self.forms and any(self.known.others(word) for word in self._words)
+        for number, field in enumerate(PROMINENCE):
+            at = 1 + _SLOTS * number
+            yield at, both([self._term(field, word) for word in self._words])
+            if (level := self._begun_in(field)) is not None:
+                yield at + 1, level
+            if has_others:
+                yield at + 2, self.all_in(field)
+            if number == 0 and len(self._words) > 1:
+                # Several words that are all fields of one schema are no accident.
+                yield at + 3, both([self._term("field", word) for word in self._words])
+
+    def _begun_in(self, field: str) -> Query | None:
+        """All words in ``field``, the last of them begun; None if nothing more begins with it."""
+        *whole, last = self._words
+        started = self.known.begun(field, last) if self.parsed.prefix is not None else None
+        if started is None:
+            return None
+        return both([*(self._term(field, word) for word in whole), started])
+
+    def _any_way(self, field: str, word: str) -> Query:
+        """``word``, what it is the beginning of, its other forms."""
+        begun = self.known.begun(field, word) if word == self.parsed.prefix else None
+        found = [begun or self._term(field, word)]
+        if self.forms:
+            found += (self._term(field, other) for other in self.known.others(word))
+        return found[0] if len(found) == 1 else any_of(found)
+
+    def _term(self, field: str, word: str) -> Query:
+        return Query.term_query(self.schema, field, word)

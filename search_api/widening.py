@@ -1,0 +1,53 @@
+"""Where a query finds little, what else it may mean: other forms of its words, other spellings, in
+the end fewer words.
+
+Rule: each step is taken only where the one before found too little, and ranks behind it; nothing
+that a query finds as it is written is lost. What is asked once is the same on every page.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from search_api.near_values import nearest_values
+from search_api.spelling import correction
+from search_api.text_query import DatasetQuery
+from search_api.text_reader import Reader
+from search_api.tiers import steps
+
+PAGE = 25  # hits; with fewer, other forms of the words count, too
+FEW = 10  # hits; with fewer, of three words and more some may be missing
+LITTLE = 3  # hits; with fewer, other spellings are looked for, and of two words one may be missing
+FLOOD = 100  # hits; who has one of two words is not shown beside who has both if there are more
+
+
+def widened(reader: Reader, query: DatasetQuery, fuzzy: bool) -> tuple[DatasetQuery, int]:
+    """The query as it is asked in the end, and how many hits it has. Without ``fuzzy`` the words
+    are only looked for as they are written; some of them may be missing."""
+    if fuzzy:
+        query = nearest_values(reader, query)
+    total, words = reader.total(query), query.parsed.needed
+    if fuzzy and total < PAGE and any(reader.others(word) for word in words):
+        query = replace(query, forms=True)
+        total = reader.total(query)
+    if fuzzy and words and total < LITTLE and (found := correction(reader, query, total)):
+        query = replace(query, corrected=found)
+        total = reader.total(query)
+    return _relaxed(reader, query, total, fuzzy)
+
+
+def _relaxed(
+    reader: Reader, query: DatasetQuery, total: int, fuzzy: bool
+) -> tuple[DatasetQuery, int]:
+    """One step where little was found, and more where nothing was."""
+    words = len(set(replace(query.parsed, words=query.corrected or query.parsed.words).needed))
+    few = FEW if words > 2 else LITTLE if fuzzy else 1
+    for least in steps(words):
+        if total >= few:
+            break
+        wider = replace(query, relaxed=least)
+        found = reader.total(wider)
+        if words > 2 or not total or found <= FLOOD:
+            query, total = wider, found
+        few = 1
+    return query, total
