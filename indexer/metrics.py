@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -12,6 +15,9 @@ from indexer.batch import Batch
 from indexer.queues import Depths
 
 PREFIX = "atdata_indexer"
+
+
+Stage = Literal["decode", "verify", "decide", "write"]
 
 
 class Queues(Collector):
@@ -85,6 +91,12 @@ class Metrics:
             ["source"],
             registry=registry,
         )
+        self._stages = Counter(
+            f"{prefix}_stage_cpu_seconds",
+            "CPU time of the writer's own thread, by stage",
+            ["stage"],
+            registry=registry,
+        )
         self.prove_seconds = Histogram(
             f"{prefix}_prove_seconds",
             "Identities, signatures and trees of a run",
@@ -102,6 +114,15 @@ class Metrics:
     ) -> None:
         """Show what waits: ``depths`` and ``limits`` by queue, ``reasons`` by reason of a drop."""
         self._registry.register(Queues(depths, limits, reasons))
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[None]:
+        """What the block costs is counted; once for each run of frames, not for each frame."""
+        started = time.thread_time()
+        try:
+            yield
+        finally:
+            self._stages.labels(stage).inc(time.thread_time() - started)
 
     def applied(self, batch: Batch, changes: int) -> None:
         """``batch`` is durable, and made so many changes."""

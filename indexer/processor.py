@@ -99,11 +99,13 @@ class Processor:
         noise (then ``flush`` writes the cursor). ``held``: the lowest seq that still waits, by
         source. Raises ``StoreError``."""
         outcome, batch = Outcome(), self._store.batch()
-        arrivals = self._read(received, batch, outcome)
-        with self._metrics.prove_seconds.time():
+        with self._metrics.stage("decode"):
+            arrivals = self._read(received, batch, outcome)
+        with self._metrics.prove_seconds.time(), self._metrics.stage("verify"):
             evidence = self._prove(arrivals)
-        for arrival in arrivals:
-            self._decide(arrival, batch, evidence, outcome)
+        with self._metrics.stage("decide"):
+            for arrival in arrivals:
+                self._decide(arrival, batch, evidence, outcome)
         for url, stream in self._streams.items():
             stream.settle(held.get(url))
         outcome.resync |= self._newly_wanting(batch)
@@ -167,7 +169,7 @@ class Processor:
                 batch.advance(position)
         if not batch.has_effects and not batch.positions:
             return
-        with self._metrics.write_seconds.time():
+        with self._metrics.write_seconds.time(), self._metrics.stage("write"):
             self._store.apply(batch)
         for drop, _ in batch.quarantine:
             if drop.reason is DropReason.FORKED_REV:

@@ -13,16 +13,16 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, get_args
 
+from indexer.metrics import Stage
 from indexer.recording_files import FrameWriter, RecordedFrame
-from indexer.screen import Screen
-from tests.bench.firehose_stream import FIRST_SEQ, TAPE, Plan, Segment, Stream, noise
+from tests.bench import firehose_memory
+from tests.bench.firehose_stream import TAPE, Plan, Stream
 from tests.bench.goals import Goals
 from tests.indexer.repo_builder import NOW_US
 
@@ -30,6 +30,7 @@ Results = dict[str, list[dict[str, Any]]]
 SLOW = {"sdk": 5, "websockets": 2}
 """Who reads only a part of the stream, so that a run ends some day."""
 ROLES = ("raw", "websockets", "sdk", "ours, websockets", "ours, bulk")
+FIRST_STAGES = ("receive", "screen")
 
 
 @contextmanager
@@ -60,35 +61,17 @@ def compare(about: Mapping[str, Any], rounds: int, roles: Sequence[str]) -> Resu
     return results
 
 
-def screening(frames: int = 2_000) -> float:
-    """Microseconds that the screen takes for a frame of noise as it lies in the stream."""
-    segment = Segment(noise(frames))
-    segment.number(FIRST_SEQ)
-    data, screen, times = segment.data, Screen("bench", frozenset[bytes]()), []
-    for _ in range(7):
-        started, at = time.perf_counter(), 0
-        while at < len(data):
-            at = screen.skim(data, at, len(data))
-            if at < len(data):
-                long = data[at + 1] == 126
-                start = at + (4 if long else 2)
-                at = start + (int.from_bytes(data[at + 2 : start]) if long else data[at + 1])
-                screen.take(data, start, at)
-        screen.settle(screen.items(0))
-        times.append(time.perf_counter() - started)
-    return min(times) / frames * 1e6
-
-
 def rate(results: list[dict[str, Any]], clock: str = "seconds") -> float:
     return float(median(result["frames"] / result[clock] for result in results))
 
 
-def against_others(goals: Goals, options: argparse.Namespace) -> float:
-    """From the socket. Returns what receiving costs, in microseconds a frame."""
+def against_others(goals: Goals, options: argparse.Namespace) -> None:
+    """From the socket."""
     with served("mixed", options.frames) as about:
         size = about["bytes"] / about["frames"]
         print(f"{about['frames']:,} frames of {size:,.0f} bytes, {about['matching']} matching")
-        results = compare(about, options.rounds, ROLES)
+        results = compare(about, options.rounds, (*ROLES, *FIRST_STAGES))
+    stages = {role: results.pop(role) for role in FIRST_STAGES}
     show(results)
     for role in ("ours, websockets", "ours, bulk"):
         assert all(r["found"] == about["matching"] for r in results[role]), results[role]
@@ -96,7 +79,24 @@ def against_others(goals: Goals, options: argparse.Namespace) -> float:
     ratio(goals, results, "ours, websockets", "sdk", 3.0)
     ratio(goals, results, "ours, bulk", "sdk", 8.0)
     ratio(goals, results, "ours, bulk", "raw", 0.30)
-    return 1e6 / rate(results["raw"], "cpu")
+    show_stages(about, stages, results["ours, bulk"])
+
+
+def show_stages(about: Mapping[str, Any], first: Results, whole: list[dict[str, Any]]) -> None:
+    """What each stage costs. The first two are runs that end after them, and cost what a run has
+    more than the one before. The writer's are what it counts itself at the borders of its runs; the
+    rest is the queue, the loop, and identities, which other threads ask for."""
+    received, screened, all_of_it = (1e6 / rate(f, "cpu") for f in (*first.values(), whole))
+    print("  by stage, in µs of CPU time:")
+    print(f"    receive {received:9.2f} a frame")
+    print(f"    screen  {screened - received:9.2f} a frame")
+    rest = (all_of_it - screened) * about["frames"] / about["matching"]
+    for stage in get_args(Stage):
+        took = median(result["stages"][stage] for result in whole) / about["matching"] * 1e6
+        rest -= took
+        print(f"    {stage:7} {took:9.2f} a matching commit")
+    print(f"    rest    {rest:9.2f} a matching commit")
+    print(f"    in all  {all_of_it:9.2f} a frame")
 
 
 def from_disk(goals: Goals, options: argparse.Namespace) -> None:
@@ -113,33 +113,22 @@ def from_disk(goals: Goals, options: argparse.Namespace) -> None:
     ratio(goals, results, "ours, disk", "scan", 0.5)
 
 
-def verified(goals: Goals, options: argparse.Namespace, receive: float) -> None:
+def verified(goals: Goals, options: argparse.Namespace) -> None:
     """Commits that all matter."""
     with served("matching", options.matching) as about:
-        found = compare(about, options.rounds, ("ours, bulk",))["ours, bulk"]
+        results = compare(about, options.rounds, ("ours, bulk", *FIRST_STAGES))
+    found = results.pop("ours, bulk")
     assert all(result["found"] == about["matching"] for result in found), found
     speed = rate(found)
     verdict = goals.verdict("verified commits", "2,000/s", speed >= 2_000)
     print(f"matching commits: {speed:,.0f}/s into DuckDB {verdict}")
-    print(f"  receive    {receive:6.1f} µs a frame")
-    print(f"  screen     {screening():6.1f} µs a frame")
-    for stage in ("prove", "write", "batch"):
-        cost = median(result[stage] for result in found) / about["frames"] * 1e6
-        print(f"  {stage:10} {cost:6.0f} µs a commit{' (all of it)' if stage == 'batch' else ''}")
+    show_stages(about, results, found)
 
 
 def memory(goals: Goals, frames: int) -> None:
-    """Resident memory over a long stream."""
+    """Over a long stream."""
     with served("mixed", frames) as about:
-        found = consume("ours, bulk", about)
-    assert found["found"] == about["matching"]
-    sizes = found["resident"]
-    half = len(sizes) // 2
-    early, late = max(sizes[half // 2 : half]), max(sizes[half:])
-    verdict = goals.verdict("memory", "300 MB", late < 300)
-    flat = goals.verdict("growth of memory", "10 MB", late - early < 10)
-    print(f"memory over {frames:,} frames: {early:.0f} MB in the second quarter,", end=" ")
-    print(f"{late:.0f} MB in the second half {verdict} {flat}")
+        firehose_memory.report(goals, about)
 
 
 def show(results: Results) -> None:
@@ -174,9 +163,9 @@ def main() -> None:
     if options.first:
         go_first()
     goals = Goals()
-    receive = against_others(goals, options)
+    against_others(goals, options)
     from_disk(goals, options)
-    verified(goals, options, receive)
+    verified(goals, options)
     memory(goals, options.long)
     goals.end()
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import structlog
 from atproto import (
@@ -31,19 +31,24 @@ from websockets.asyncio.client import connect
 from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Resolver
 from atdata.protocol.namespaces import SCAN_PREFIXES
+from indexer.bulk import BulkConnection
 from indexer.config import IndexerConfig
 from indexer.database import open_database
 from indexer.disk import DiskIntake
-from indexer.intake import Cursor
+from indexer.frames import MAX_FRAME
+from indexer.intake import Cursor, LocalIntake
+from indexer.metrics import Stage
 from indexer.pipeline import Indexer, MakeIntake
+from indexer.received import Item, frames_of
 from indexer.recording_files import Manifest, Recording
+from indexer.screen import Buffer
+from indexer.subscribe import Receiver
 from indexer.tracked import Tracked
 from tests.bench.firehose_stream import TAPE
 from tests.indexer.network import until
 from tests.indexer.repo_builder import NOW_US
 
 PATH = "/xrpc/com.atproto.sync.subscribeRepos?cursor=0"
-PAGE = resource.getpagesize()
 PREFIXES = ("ac.foundation.dataset.", "science.alt.dataset.")
 
 
@@ -139,6 +144,82 @@ def disk(port: int, about: dict[str, Any]) -> None:
     indexer(port, about, "auto", intake=intake)
 
 
+class Discard:
+    """Of a connection that only receives: nothing is looked at."""
+
+    urgent = False
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def begin(self, connection: int) -> None:
+        """The first is the only one."""
+
+    def skim(self, buffer: Buffer, at: int, end: int) -> int:
+        self.bytes += end - at
+        return end
+
+    def take(self, buffer: Buffer, start: int, end: int) -> None:
+        self.bytes += end - start
+
+    def items(self, at: int) -> list[Item]:
+        return []
+
+
+def receive(port: int, about: dict[str, int]) -> None:
+    """Our first stage alone: from the socket into the connection's buffer."""
+
+    async def loop() -> None:
+        watch, sink = Watch(), Discard()
+        sock = socket.create_connection(("127.0.0.1", port))
+        sock.setblocking(False)
+        connection = await BulkConnection.open(
+            f"ws://127.0.0.1:{port}{PATH}",
+            sock,
+            sink,
+            secure=None,
+            host=None,
+            max_size=MAX_FRAME,
+            user_agent="bench",
+            ping=3_600.0,
+        )
+        watch.start()
+        while sink.bytes < about["bytes"]:
+            await connection.receive()
+        watch.report()
+        connection.hang_up()
+        await connection.close()
+
+    asyncio.run(loop())
+
+
+def screen(port: int, about: dict[str, int]) -> None:
+    """Our first two stages: what matters is taken from the queue, and thrown away."""
+
+    async def loop(folder: Path) -> None:
+        config = IndexerConfig(
+            sources=(f"ws://127.0.0.1:{port}",),
+            db=folder / "no.duckdb",
+            dev=True,
+            receiver=Receiver.BULK,
+        )
+        intake = LocalIntake(config.intake, lambda _: None, Tracked(), later)
+        watch, left = Watch(), about["frames"]
+        running = asyncio.create_task(intake.run())
+        await until(lambda: intake.links[0].connections > 0, lambda: "connected")
+        watch.start()
+        while left > 0:
+            taken = await intake.take(0.1, 1.0)
+            left -= sum(map(frames_of, taken.items))
+            intake.settle()
+        watch.report()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(loop(Path(folder)))
+
+
 def later() -> int:
     """Of a clock an hour after the events: they are caught up with."""
     return NOW_US + 3_600_000_000
@@ -156,7 +237,7 @@ def indexer(
             db=db,
             plc=f"http://127.0.0.1:{port}",
             dev=True,
-            receiver=receiver,
+            receiver=Receiver(receiver),
         )
         connection = open_database(db, memory_limit="64MB", threads=1)  # there is but one core
         http, watch = HttpClient(Policy(dev=True)), Watch()
@@ -168,19 +249,14 @@ def indexer(
         task = asyncio.create_task(subject.run())
         await until(lambda: subject.status().sources[0].connections > 0, lambda: "connected")
         watch.start()
-        resident: list[float] = []
         while not task.done() and subject.status().sources[0].cursor != about["last_seq"]:
-            resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * PAGE / 1e6)
             await asyncio.sleep(0.05)
         status = subject.status()
         found = connection.cursor().execute("SELECT count(*) FROM records").fetchone()
         watch.report(
             found=found[0] if found else 0,
-            resident=resident,
             drops=status.drops,
-            prove=value(registry, "prove_seconds_sum"),
-            write=value(registry, "write_seconds_sum"),
-            batch=value(registry, "batch_seconds_sum"),
+            stages={stage: of_stage(registry, stage) for stage in get_args(Stage)},
         )
         subject.stop()
         await task
@@ -190,8 +266,10 @@ def indexer(
         asyncio.run(loop(Path(folder)))
 
 
-def value(registry: CollectorRegistry, name: str) -> float:
-    return registry.get_sample_value(f"atdata_indexer_{name}") or 0.0
+def of_stage(registry: CollectorRegistry, stage: str) -> float:
+    """CPU seconds of the writer's thread."""
+    name = "atdata_indexer_stage_cpu_seconds_total"
+    return registry.get_sample_value(name, {"stage": stage}) or 0.0
 
 
 def main(arguments: list[str]) -> None:
@@ -207,6 +285,10 @@ def main(arguments: list[str]) -> None:
             sdk(port, about)
         case "scan":
             scan(about)
+        case "receive":
+            receive(port, about)
+        case "screen":
+            screen(port, about)
         case "ours, disk":
             disk(port, about)
         case "ours, websockets":
