@@ -13,6 +13,7 @@ import json
 import signal
 import sys
 import time
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Resolver
 from atdata.protocol.errors import AtdataError, NotConfigured, StoreError
-from indexer import restart
+from indexer import memory, restart
 from indexer.at_rest import status
 from indexer.config import IndexerConfig
 from indexer.live import live_line
@@ -52,7 +53,10 @@ async def run(
     Raises ``StoreError`` if the database can't be opened.
     """
     connection = open_or_restore(
-        config.db, memory_limit=config.memory_limit, threads=config.threads, suspect=suspect
+        config.db,
+        memory_limit=config.memory_limit or memory.alone(config.db),
+        threads=config.threads,
+        suspect=suspect,
     )
     http = HttpClient(Policy(dev=config.dev))
     registry = CollectorRegistry() if registry is None else registry
@@ -63,7 +67,10 @@ async def run(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, indexer.stop)
         gc.freeze()  # what is loaded now stays: no need to look at it again and again
-        async with live_line(registry):
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(live_line(registry))
+            if config.memory_limit is None:
+                await stack.enter_async_context(memory.following(connection, config.db))
             await indexer.run()
     except StoreError as error:
         return error

@@ -79,8 +79,8 @@ class IndexerConfig(BaseSettings):
     invalid_bytes: Positive = 256_000_000
     """Of the bytes of invalid records. Of more than that it is only known that they are there."""
 
-    memory_limit: str = "1GB"
-    """DuckDB's, in its own spelling."""
+    memory_limit: str | None = None
+    """DuckDB's, in its own spelling. None: see ``indexer/memory``."""
 
     threads: Positive = 2
     """DuckDB's."""

@@ -137,7 +137,7 @@ def _run(
 ) -> None:
     from prometheus_client import CollectorRegistry
 
-    from indexer import restart
+    from indexer import memory, restart
     from indexer.pipeline import Indexer
     from indexer.recovery import open_or_restore
 
@@ -146,7 +146,7 @@ def _run(
         stack.callback(http.close)
         connection = open_or_restore(
             index.db,
-            memory_limit=index.memory_limit,
+            memory_limit=index.memory_limit or memory.SEARCHED,
             threads=index.threads,
             suspect=restart.is_suspect(restarted),
         )
