@@ -13,7 +13,7 @@ from atdata.protocol.views import DatasetView
 from search_api import queries
 from search_api.database import FEW_KEYS, Row, Session, among, picked
 from search_api.stored_view import license_label
-from search_api.views import DATASET, IDENTITY, dataset_view
+from search_api.views import DATASET, IDENTITY, TAGS, clean_tags, dataset_view
 
 MAX_FIELDS = 1_000  # field names of one schema that are searched
 MAX_CHANGED = 5_000
@@ -109,8 +109,13 @@ def stale_repos(session: Session) -> list[int]:
 def affected(session: Session, docs: Sequence[int]) -> list[int]:
     """The keys of everything whose text depends on the records ``docs``: themselves, and the
     datasets of a schema."""
+    if not docs:
+        return []
     changed = sorted(set(docs))
-    rows = session.rows("SELECT doc FROM datasets WHERE schema_doc = ANY($1)", [changed])
+    chosen, keys = among("doc", changed)
+    rows = session.rows(f"SELECT doc FROM datasets WHERE {chosen}", keys)  # noqa: S608
+    if others := sorted(set(changed).difference(int(row[0]) for row in rows)):  # maybe schemas
+        rows += session.rows("SELECT doc FROM datasets WHERE schema_doc = ANY($1)", [others])
     return sorted({*changed, *(int(row[0]) for row in rows)})
 
 
@@ -127,12 +132,13 @@ SELECT r.repo, r.namespace,
        lower(d.license_spdx), lower(nullif(trim(d.license), '')),
        left(coalesce(r.record->>'$.storage.urls[0]', r.record->>'$.storage.shards[0].url',
                      r.record->>'$.storage.shards[0].key'), {MAX_URL}),
+       list_transform({TAGS}, lambda tag: lower(trim(tag))),
        {IDENTITY}, {DATASET}
 FROM datasets d
 JOIN records r ON r.doc = d.doc
 JOIN repos p ON p.repo = r.repo AND p.active
 """  # noqa: S608
-_VIEWED = 5  # the column where the view begins
+_VIEWED = 6  # the column where the view begins
 
 
 def texts(session: Session, docs: Sequence[int]) -> list[DatasetText]:
@@ -147,25 +153,18 @@ def _texts(session: Session, docs: Sequence[int]) -> list[DatasetText]:
     chosen, keys = picked(docs, "datasets", "records")
     rows = session.rows(chosen + _TEXTS, keys)
     named = queries.schema_names(session, (row[-1] for row in rows))
-    tags = _grouped(
-        session,
-        "SELECT doc, tag, lower(trim(tag)) FROM dataset_tags WHERE",
-        [row[_VIEWED] for row in rows],
-    )
     fields = _grouped(
         session,
         f"SELECT doc, name, kind, dtype FROM schema_fields WHERE position < {MAX_FIELDS} AND",  # noqa: S608
         sorted(named),
     )
-    return [_text(row, tags[row[_VIEWED]], named.get(row[-1]), fields[row[-1]]) for row in rows]
+    return [_text(row, named.get(row[-1]), fields[row[-1]]) for row in rows]
 
 
-def _text(
-    row: Row, tags: Sequence[Row], schema: tuple[str, str] | None, fields: Sequence[Row]
-) -> DatasetText:
-    repo, namespace, spdx, written, url = row[:_VIEWED]
+def _text(row: Row, schema: tuple[str, str] | None, fields: Sequence[Row]) -> DatasetText:
+    repo, namespace, spdx, written, url, folded = row[:_VIEWED]
     doc, sort_us, _, _, _, indexed_us, *_, schema_doc = row[_VIEWED:]
-    view = dataset_view(row[_VIEWED:], [tag for tag, _ in tags], schema)
+    view = dataset_view(row[_VIEWED:], schema)
     return DatasetText(
         doc=doc,
         repo=repo,
@@ -174,7 +173,7 @@ def _text(
         updated=indexed_us,
         namespace=namespace,
         view=view,
-        tags=tuple(folded for _, folded in tags if folded),
+        tags=tuple(filter(None, clean_tags(folded))),
         licenses=tuple(form for form in (spdx, written) if form),
         license_label=license_label(view),
         handle=None if view.handle == NO_HANDLE else view.handle,

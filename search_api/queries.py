@@ -84,9 +84,8 @@ def datasets(session: Session, docs: Sequence[int]) -> tuple[DatasetView, ...]:
         "JOIN repos p ON p.repo = r.repo AND p.active",
         keys,
     )
-    tags = _tags(session, docs)
     names = schema_names(session, [row[-1] for row in rows])
-    views = {row[0]: dataset_view(row, tags[row[0]], names.get(row[-1])) for row in rows}
+    views = {row[0]: dataset_view(row, names.get(row[-1])) for row in rows}
     return tuple(views[doc] for doc in docs if doc in views)
 
 
@@ -117,15 +116,6 @@ def _record(session: Session, doc: int) -> tuple[dict[str, Any], str | None]:
     if row is None:
         raise NotFound("the record is gone")
     return json.loads(row[0]), row[1]
-
-
-def _tags(session: Session, docs: Sequence[int]) -> defaultdict[int, list[str]]:
-    found: defaultdict[int, list[str]] = defaultdict(list)
-    for doc, tag in session.rows(
-        "SELECT doc, tag FROM dataset_tags WHERE doc = ANY($1) ORDER BY doc, position", [list(docs)]
-    ):
-        found[doc].append(tag)
-    return found
 
 
 def schema_names(session: Session, docs: Iterable[int]) -> dict[int, tuple[str, str]]:

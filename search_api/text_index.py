@@ -84,13 +84,14 @@ class TextIndex:
         """Bring in everything that is committed to the database. Returns the number of changes,
         or of datasets where the index had to be built anew. Raises ``StoreError``, and where
         files fail it ``ValueError`` or ``OSError``: the next call opens them once more."""
+        began = time.monotonic()
         with self._catching_up:
             if not self._is_sound:
                 vars(self).pop("_writer", None)  # it may have ended; what it locked is free now
                 self._open_or_start_anew()
             self._is_sound, done = False, 0
-            while (count := self._step()) > 0:
-                done += count
+            while self._level_at < began:  # what is committed meanwhile can wait for the next call
+                done += self._step()
             self._is_sound = True
             return done
 

@@ -27,9 +27,11 @@ IDENTITY = (
     "CASE WHEN p.handle_verified THEN p.handle WHEN p.handle IS NOT NULL THEN 'handle.invalid' END "
     "AS handle, p.pds, p.sync_state"
 )
+# Of the records that are looked up anyway; all of `dataset_tags` would be gone through.
+TAGS = "from_json(r.record->'$.tags', '[\"VARCHAR\"]')"
 DATASET = (
     "d.name, d.description, d.schema_uri, d.license, d.license_spdx, d.storage_kind, "
-    "d.samples, d.bytes, d.shards, d.schema_doc"
+    f"d.samples, d.bytes, d.shards, {TAGS}, d.schema_doc"
 )
 SCHEMA = "s.name, s.version, s.description"
 FIELD = "f.doc, f.name, f.kind, f.optional, f.dtype, f.shape, f.items, f.description"
@@ -59,10 +61,15 @@ def record_url(pds: str | None, uri: str) -> str | None:
     return f"{pds.rstrip('/')}/xrpc/com.atproto.repo.getRecord?{asked}"
 
 
-def dataset_view(row: Row, tags: Sequence[str], schema: tuple[str, str] | None) -> DatasetView:
+def clean_tags(tags: Sequence[str] | None) -> tuple[str, ...]:
+    """What ``TAGS`` gives, as the tables have it: without NUL."""
+    return tuple(tag.replace("\0", "\ufffd") for tag in tags or ())
+
+
+def dataset_view(row: Row, schema: tuple[str, str] | None) -> DatasetView:
     """``IDENTITY`` and ``DATASET``; ``schema`` is its name and version, if it is visible."""
     _, _, uri, cid, did, indexed_us, created_at, handle, pds, state, *rest = row
-    name, description, schema_uri, written, spdx, storage_kind, *size, _ = rest
+    name, description, schema_uri, written, spdx, storage_kind, *size, tags, _ = rest
     return DatasetView(
         uri=uri,
         cid=cid,
@@ -81,7 +88,7 @@ def dataset_view(row: Row, tags: Sequence[str], schema: tuple[str, str] | None) 
         license_spdx=spdx,
         storage_kind=storage_kind,
         size=SizeView(*size),
-        tags=tuple(tags),
+        tags=clean_tags(tags),
     )
 
 

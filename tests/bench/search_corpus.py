@@ -125,9 +125,15 @@ def _statements(datasets: int) -> list[str]:
             "FROM dataset_number, range(1) AS t(k)) JOIN author USING (a)"
         ),
         (
+            "INSERT INTO dataset_tags SELECT doc, k, w || '-' || i % 7 FROM (SELECT doc, k, "
+            f"{_pick('tag', TAGS)} AS i FROM made, range(4) AS t(k)) JOIN word USING (i)"
+        ),
+        (
             "INSERT INTO records SELECT doc, repo, uri, did, 'dataset', 'ac.foundation.dataset', "
             "'ac.foundation.dataset.record', printf('d%d', n), 'bafydataset', '3kaaaaaaaaaaa', "
-            f"{start}, '2026-01-01T00:00:00Z', {start}, '{{}}' FROM made"
+            f"{start}, '2026-01-01T00:00:00Z', {start}, json_object('tags', tags) FROM made "
+            "JOIN (SELECT doc, list(tag ORDER BY position) AS tags FROM dataset_tags GROUP BY doc) "
+            "USING (doc)"
         ),
         *_texts("made_name", "name", "2 + hash(n) % 3", datasets),
         *_texts("made_text", "text", "10 + hash(n, 1) % 40", datasets),
@@ -141,10 +147,6 @@ def _statements(datasets: int) -> list[str]:
             f"{_pick('licence', len(_LICENSES))} AS l FROM dataset_number, range(1) AS t(k)) "
             "USING (n) JOIN made_schema ON made_schema.n = s "
             "JOIN licence ON licence.i = l"
-        ),
-        (
-            "INSERT INTO dataset_tags SELECT doc, k, w || '-' || i % 7 FROM (SELECT doc, k, "
-            f"{_pick('tag', TAGS)} AS i FROM made, range(4) AS t(k)) JOIN word USING (i)"
         ),
         "INSERT INTO changes SELECT 1 + row_number() OVER (ORDER BY doc), doc, 'put' FROM made",
     ]

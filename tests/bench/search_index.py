@@ -5,6 +5,7 @@ Making a million takes some minutes, so that a folder can be kept and used again
 
 from __future__ import annotations
 
+import json
 import random
 import tempfile
 import threading
@@ -103,15 +104,16 @@ class Publisher:
 
     def _transaction(self) -> None:
         now = time.monotonic_ns()
-        rows = [self._dataset(now) for _ in range(self._share)]
+        made = [[f"{self._word()}-{i}" for i in range(3)] for _ in range(self._share)]
+        rows = [self._dataset(now, tags) for tags in made]
         cursor = self._cursor
         cursor.execute("BEGIN")
         self._insert("records", 14, [record for record, _ in rows])
         self._insert("datasets", 11, [dataset for _, dataset in rows])
         tags = [
-            (dataset[0], position, f"{self._word()}-{position}")
-            for _, dataset in rows
-            for position in range(3)
+            (dataset[0], position, tag)
+            for (_, dataset), its_tags in zip(rows, made, strict=True)
+            for position, tag in enumerate(its_tags)
         ]
         self._insert("dataset_tags", 3, tags)
         changes = [(self._seq + 1 + i, row[1][0], "put") for i, row in enumerate(rows)]
@@ -125,7 +127,7 @@ class Publisher:
         values = [value for row in rows for value in row]
         self._cursor.execute(f"INSERT INTO {table} VALUES {', '.join([one] * len(rows))}", values)
 
-    def _dataset(self, now: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    def _dataset(self, now: int, tags: list[str]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         self._count += 1
         repo, did = self._chance.choice(self._accounts)
         schema, schema_uri = self._chance.choice(self._schemas)
@@ -134,7 +136,7 @@ class Publisher:
         record = (
             *(doc, repo, uri, did, "dataset", "ac.foundation.dataset"),
             *("ac.foundation.dataset.record", f"n{self._count}", "bafydataset", "3kaaaaaaaaaaa"),
-            *(moment, moment, moment, "{}"),
+            *(moment, moment, moment, json.dumps({"tags": tags})),
         )
         text = " ".join(self._word() for _ in range(_TEXT))
         about = (f"{FRESH}{self._count}", f"{text} {now}", schema_uri, schema)

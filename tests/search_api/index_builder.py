@@ -110,7 +110,8 @@ class IndexBuilder:
         body: dict[str, Any] | None = None,
     ) -> str:
         rkey = f"3k{self.minute:011d}"
-        uri = self._record(did, "dataset", "record", rkey, body or {"name": name})
+        tagged = {"tags": tags} if tags else {}
+        uri = self._record(did, "dataset", "record", rkey, tagged | (body or {"name": name}))
         doc = key_of(uri)
         self._insert(
             "datasets",
