@@ -17,6 +17,7 @@ from atdata.protocol.licenses import spdx_of
 from atdata.protocol.syntax import AtUri, Did, Handle
 from search_api import corpus, queries
 from search_api.database import Database
+from search_api.license_names import licenses_called
 from search_api.text_query import Condition, DatasetQuery, Span, parsed_query
 from search_api.words import query_words
 
@@ -130,6 +131,7 @@ class Conditions:
     def _licenses(self, licenses: Sequence[str]) -> Condition:
         forms = [(_spdx_of(text) or text).lower() for text in licenses]
         forms += map(self._fold, licenses)
+        forms += (spdx.lower() for text in licenses for spdx in licenses_called(text))
         return Condition("license", tuple(dict.fromkeys(forms)), facet="licenses")
 
     def _schemas(self, values: Sequence[str]) -> Condition:

@@ -14,11 +14,12 @@ from tantivy import Schema
 
 from atdata.protocol.keys import key_of
 from search_api.corpus import DatasetText
+from search_api.license_names import spoken
 from search_api.stored_view import LAYOUT, StoredView, pack
 from search_api.words import exact_form, index_words, normal, query_words
 
-# Of everything in this module, in `words` and in `stored_view`.
-VERSION = "6-" + hashlib.sha256(LAYOUT.encode()).hexdigest()[:8]
+# Of everything in this module, in `words`, in `license_names` and in `stored_view`.
+VERSION = "7-" + hashlib.sha256(LAYOUT.encode()).hexdigest()[:8]
 
 # Each field holds the words of the one before and more, so that "all words are in it" says how
 # prominent the place is where they were found.
@@ -132,11 +133,12 @@ def _add_keys(made: tantivy.Document, text: DatasetText) -> None:
 
 def _add_words(made: tantivy.Document, text: DatasetText) -> None:
     schema, handle = text.schema_name or "", text.handle or ""
+    license_ = text.license_label or ""
     places = (
         [text.name],
         list(text.tags),
         [schema, handle, *text.fields],
-        [text.description or "", text.license_label or ""],
+        [text.description or "", license_, spoken(license_)],
     )
     distinct: dict[str, None] = {}
     begun: dict[str, None] = {}

@@ -69,6 +69,11 @@ def matching(schema: Schema, query: DatasetQuery, known: Dictionary) -> Query:
     return found[0] if len(found) == 1 else any_of(found)
 
 
+def all_of(schema: Schema, words: tuple[str, ...], known: Dictionary) -> Query:
+    """All of ``words``, in any of their forms."""
+    return _Reading(schema, known, ParsedQuery(words), forms=True).all_in(_ALL)
+
+
 def steps(words: int) -> list[int]:
     """How many of so many words a hit may be asked for when fewer and fewer are: at most a third
     of them less each time, one in the end."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from search_api.compounds import joined, parted
 from search_api.near_values import nearest_values
 from search_api.spelling import correction
 from search_api.text_query import DatasetQuery
@@ -30,24 +31,29 @@ def widened(reader: Reader, query: DatasetQuery, fuzzy: bool) -> tuple[DatasetQu
     if fuzzy and total < PAGE and any(reader.others(word) for word in words):
         query = replace(query, forms=True)
         total = reader.total(query)
-    if fuzzy and words and total < LITTLE and (found := correction(reader, query, total)):
+    if fuzzy and words and total < LITTLE and (found := _respelt(reader, query, total)):
         query = replace(query, corrected=found)
         total = reader.total(query)
     return _relaxed(reader, query, total, fuzzy)
 
 
+def _respelt(reader: Reader, query: DatasetQuery, total: int) -> tuple[str, ...]:
+    return joined(reader, query) or correction(reader, query, total) or parted(reader, query)
+
+
 def _relaxed(
     reader: Reader, query: DatasetQuery, total: int, fuzzy: bool
 ) -> tuple[DatasetQuery, int]:
-    """One step where little was found, and more where nothing was."""
+    """One step where little was found; where no hit has all words, more until there are some."""
     words = len(set(replace(query.parsed, words=query.corrected or query.parsed.words).needed))
     few = FEW if words > 2 else LITTLE if fuzzy else 1
+    enough = LITTLE if fuzzy and not total else 1
     for least in steps(words):
         if total >= few:
             break
         wider = replace(query, relaxed=least)
         found = reader.total(wider)
-        if words > 2 or not total or found <= FLOOD:
+        if not total or found <= FLOOD or few == FEW:
             query, total = wider, found
-        few = 1
+        few = enough
     return query, total

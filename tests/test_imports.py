@@ -41,7 +41,7 @@ PURE = (
         )
     )
     | {"search_api.query_language", "search_api.words", "search_api.word_forms"}
-    | {"search_api.snippet"}
+    | {"search_api.snippet", "search_api.license_names"}
     | {"search_api.web.status_text"}
     | {
         f"search_api.web.{name}"

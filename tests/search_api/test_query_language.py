@@ -81,6 +81,32 @@ def test_the_last_word_may_be_begun_but_not_in_quotes() -> None:
     assert parse_query("th").prefix == "th"
 
 
+@pytest.mark.parametrize(
+    ("text", "author", "beside"),
+    [
+        ("alice.example.com reefs", "alice.example.com", ("reefs",)),
+        ("reefs @Alice.Example.COM", "alice.example.com", ("reefs",)),
+        ("@sound-lab", "sound-lab", ()),
+        ("data of @sound-lab", "sound-lab", ()),
+        ("music music.example.com", "music.example.com", ("music",)),
+        ("a.example b.example", "a.example", ("b", "example")),
+        ("version 1.0", None, ("version", "1", "0")),
+        ('"alice.example.com" -bob.example.com', None, ("alice", "example", "com")),
+        ("sound-lab", None, ("sound", "lab")),
+        ("a@b.example", None, ("a", "b", "example")),
+    ],
+)
+def test_a_handle_among_the_words(text: str, author: str | None, beside: tuple[str, ...]) -> None:
+    parsed = parse_query(text)
+    assert (parsed.author, parsed.beside.words) == (author, beside)
+    assert parsed.beside.author is None
+
+
+def test_behind_a_handle_nothing_is_begun() -> None:
+    assert parse_query("@alice re").beside.prefix == "re"
+    assert parse_query("reefs @alice").beside.prefix is None
+
+
 @given(st.text() | st.text(alphabet='-" :tag\t'))
 def test_every_text_is_a_query(text: str) -> None:
     parsed = parse_query(text)
@@ -88,6 +114,7 @@ def test_every_text_is_a_query(text: str) -> None:
     assert len(parsed.phrases + parsed.excluded + parsed.conditions) <= MAX_CONDITIONS
     assert all(condition.name in FIELDS and condition.value for condition in parsed.conditions)
     assert bool(parsed.needed) == bool(parsed.words)
+    assert len(parsed.beside.words) <= len(parsed.words)
 
 
 @given(st.text(alphabet=st.characters(exclude_characters='-":')))
