@@ -42,13 +42,13 @@ def tiers(schema: Schema, query: DatasetQuery, known: Dictionary) -> Iterator[Ti
     if not parsed.words or query.sort != "relevance":
         yield 0, matching(schema, query, known)
         return
-    plain = _Reading(schema, known, parsed, query.forms)
+    plain = _reading(schema, known, parsed, query.forms)
     if parsed.author is not None:
         yield 0, plain.exact()
-        yield from _Reading(schema, known, parsed.beside, query.forms, parsed.author).tiers(1)
+        yield from _reading(schema, known, parsed.beside, query.forms).tiers_of(parsed.author, 1)
     yield from plain.tiers(1 + _TIERS)
     if query.corrected:
-        plain = replace(plain, parsed=replace(parsed, words=query.corrected))
+        plain = _reading(schema, known, replace(parsed, words=query.corrected), query.forms)
         yield from plain.tiers(1 + 2 * _TIERS)
     if query.relaxed:
         yield from plain.tiers_with_most(1 + 3 * _TIERS, query.relaxed)
@@ -59,10 +59,10 @@ def matching(schema: Schema, query: DatasetQuery, known: Dictionary) -> Query:
     parsed = query.parsed
     if not parsed.words:
         return everything(schema)
-    reading = _Reading(schema, known, parsed, query.forms)
+    reading = _reading(schema, known, parsed, query.forms)
     found = [reading.all_in(_ALL)]
     if query.corrected:
-        reading = replace(reading, parsed=replace(parsed, words=query.corrected))
+        reading = _reading(schema, known, replace(parsed, words=query.corrected), query.forms)
         found.append(reading.all_in(_ALL))
     if query.relaxed:
         found.append(reading.most_in(_ALL, query.relaxed))
@@ -71,7 +71,7 @@ def matching(schema: Schema, query: DatasetQuery, known: Dictionary) -> Query:
 
 def all_of(schema: Schema, words: tuple[str, ...], known: Dictionary) -> Query:
     """All of ``words``, in any of their forms."""
-    return _Reading(schema, known, ParsedQuery(words), forms=True).all_in(_ALL)
+    return _reading(schema, known, ParsedQuery(words), forms=True).all_in(_ALL)
 
 
 def steps(words: int) -> list[int]:
@@ -81,78 +81,80 @@ def steps(words: int) -> list[int]:
     return [*range(words - third, 1, -third), 1] if words > 1 else []
 
 
+def _reading(schema: Schema, known: Dictionary, parsed: ParsedQuery, forms: bool) -> _Reading:
+    return _Reading(schema, known, parsed.needed, " ".join(parsed.words), parsed.prefix, forms)
+
+
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One way to read the words: those of ``parsed``, in datasets of ``author`` if it is given."""
+    """One way to read the words: ``words`` decide, ``name`` is the name that they would be, and
+    ``prefix`` the last of them where that may be only begun."""
 
     schema: Schema
     known: Dictionary
-    parsed: ParsedQuery
+    words: tuple[str, ...]
+    name: str
+    prefix: str | None
     forms: bool
-    author: str | None = None
 
     def tiers(self, first: int) -> Iterator[Tier]:
         """All words, in one place after the other."""
-        for number, level in self._levels():
-            if self.author is not None:
-                level = both([level, self._term("author", self.author)])
-            yield first + number, level
+        yield first, self.exact()
+        has_others = self.forms and any(self.known.others(word) for word in self.words)
+        for number, field in enumerate(PROMINENCE):
+            at = first + 1 + _SLOTS * number
+            yield at, both([self._term(field, word) for word in self.words])
+            if (level := self._begun_in(field)) is not None:
+                yield at + 1, level
+            if has_others:
+                yield at + 2, self.all_in(field)
+            if number == 0 and len(self.words) > 1:
+                # Several words that are all fields of one schema are no accident.
+                yield at + 3, both([self._term("field", word) for word in self.words])
+
+    def tiers_of(self, author: str, first: int) -> Iterator[Tier]:
+        """What ``author`` has, and where the words stand in it."""
+        theirs = self._term("author", author)
+        if not self.words:
+            yield first, theirs
+            return
+        for number, field in enumerate(PROMINENCE, first):
+            yield number, both([self.all_in(field), theirs])
 
     def tiers_with_most(self, first: int, least: int) -> Iterator[Tier]:
         """``least`` of the words or more, most of them first."""
         number = first
-        for wanted in steps(len(set(self.parsed.needed))):
+        for wanted in steps(len(set(self.words))):
             for field in PROMINENCE if wanted >= least else ():
                 yield number, self.most_in(field, wanted)
                 number += 1
 
     def all_in(self, field: str) -> Query:
         """All words in ``field``, each in any of the ways that count."""
-        return both([self._any_way(field, word) for word in self._words])
+        return both([self._any_way(field, word) for word in self.words])
 
     def most_in(self, field: str, least: int) -> Query:
         """``least`` of the words in ``field``, each in any of the ways that count."""
-        ways = [(Occur.Should, self._any_way(field, word)) for word in dict.fromkeys(self._words)]
+        ways = [(Occur.Should, self._any_way(field, word)) for word in dict.fromkeys(self.words)]
         return Query.boolean_query(ways, minimum_number_should_match=least)
 
     def exact(self) -> Query:
         """The words are the name."""
-        return self._term("exact", exact_form(" ".join(self.parsed.words)))
+        return self._term("exact", exact_form(self.name))
 
     # --- parts ------------------------------------------------------------------------------
 
-    @property
-    def _words(self) -> tuple[str, ...]:
-        return self.parsed.needed
-
-    def _levels(self) -> Iterator[Tier]:
-        if not self._words:
-            yield 1, everything(self.schema)
-            return
-        yield 0, self.exact()
-        has_others = self.forms and any(self.known.others(word) for word in self._words)
-        for number, field in enumerate(PROMINENCE):
-            at = 1 + _SLOTS * number
-            yield at, both([self._term(field, word) for word in self._words])
-            if (level := self._begun_in(field)) is not None:
-                yield at + 1, level
-            if has_others:
-                yield at + 2, self.all_in(field)
-            if number == 0 and len(self._words) > 1:
-                # Several words that are all fields of one schema are no accident.
-                yield at + 3, both([self._term("field", word) for word in self._words])
-
     def _begun_in(self, field: str) -> Query | None:
         """All words in ``field``, the last of them begun; None if nothing more begins with it."""
-        *whole, last = self._words
-        started = self.known.begun(field, last) if self.parsed.prefix is not None else None
+        *whole, last = self.words
+        started = self.known.begun(field, last) if self.prefix is not None else None
         if started is None:
             return None
         return both([*(self._term(field, word) for word in whole), started])
 
     def _any_way(self, field: str, word: str) -> Query:
         """``word``, what it is the beginning of, its other forms."""
-        begun = self.known.begun(field, word) if word == self.parsed.prefix else None
+        begun = self.known.begun(field, word) if word == self.prefix else None
         found = [begun or self._term(field, word)]
         if self.forms:
             found += (self._term(field, other) for other in self.known.others(word))
