@@ -98,8 +98,8 @@ def frames_of(port: int) -> int:
 def readings(about: Mapping[str, Any], step: int = STEP) -> Iterator[Reading]:
     """One after each ``step`` frames, and one at the end."""
     with tempfile.TemporaryDirectory() as name, running(about, Path(name)) as (process, port):
-        due, ends = step, time.monotonic() + _PATIENCE
-        while due <= about["frames"]:
+        frames, due, ends = 0, step, time.monotonic() + _PATIENCE
+        while frames < about["frames"]:
             frames = frames_of(port)
             if process.poll() is not None or time.monotonic() > ends:
                 raise RuntimeError((Path(name) / "log").read_text()[-4_000:])
@@ -113,8 +113,9 @@ def cell(size: Size) -> str:
     return f"{size.resident:10.0f} {size.share:5.0f} {size.own:5.0f}"
 
 
-def report(goals: Goals, about: Mapping[str, Any], step: int = STEP) -> None:
+def report(goals: Goals, about: Mapping[str, Any]) -> None:
     """The table, and whether all of it stays below what was to be, and where it was."""
+    step = min(STEP, about["frames"] // 8)
     print(f"memory with the defaults of the command, {about['frames']:,} frames, in MB:")
     print("  frames         writer: RSS   PSS   own    receiving: RSS   PSS   own    sum of PSS")
     totals: list[float] = []

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 from prometheus_client import CollectorRegistry
 
+from indexer.metrics import Stage
 from tests.indexer.network import (
     DATASET,
     Firehose,
@@ -63,6 +65,20 @@ def test_what_a_fetch_brings_is_counted(tmp_path: Path) -> None:
                 assert value(registry, "changes_total") == indexer.status().changes
 
     asyncio.run(main())
+
+
+def test_what_each_stage_of_the_writer_costs_is_counted(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+
+    async def main() -> None:
+        async with Firehose() as net:
+            await net.send(first_commit(new_repo(net), "cats"))
+            async with running(net, tmp_path / "index.duckdb", registry=registry) as indexer:
+                await reached(indexer, net)
+
+    asyncio.run(main())
+    for stage in get_args(Stage):
+        assert value(registry, "stage_cpu_seconds_total", stage=stage) > 0, stage
 
 
 def test_repos_that_a_list_brings_are_counted(tmp_path: Path) -> None:
