@@ -66,7 +66,9 @@ def test_status_is_for_people_and_for_programs(tmp_path: Path) -> None:
                 await reached(indexer, net)
                 await settled(indexer)
             printed = await command("status", *on(db))
-            assert f"{net.url}: cursor 2\n" in printed
+            assert f"{net.url}: cursor 2, last event of 2023-11-14 22:13:20 UTC\n" in printed
+            assert "repos: 2 (2 synced, " in printed
+            assert "invalid records: 1\n" in printed
             assert "dropped invalid_record: 1\n" in printed
             found = json.loads(await command("status", "--json", *on(db)))
             assert found["sources"][0]["cursor"] == 2
