@@ -13,6 +13,7 @@ import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process, create_subprocess_exec
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -38,7 +39,7 @@ class IsolatedIntake:
         self._told = 0  # how many of the tracked repos the child knows
         self._channel: wire.Channel | None = None
         self._connected = asyncio.Event()
-        self._answers: asyncio.Queue[wire.Answer | None] = asyncio.Queue()
+        self._answers: asyncio.Queue[tuple[int, wire.Answer] | None] = asyncio.Queue()
         self._asked = False
         self._links: Sequence[SourceLink] = [
             SourceLink(url, Link.CONNECTING, 0, 0, None) for url in settings.sources
@@ -60,7 +61,7 @@ class IsolatedIntake:
             child, channel = await self._start()
             try:
                 while (answer := await channel.receive()) is not None:
-                    self._answers.put_nowait(wire.answer_of(answer))
+                    self._answers.put_nowait((self._children, wire.answer_of(answer)))
             finally:
                 self._connected.clear()
                 self._channel = None
@@ -80,8 +81,9 @@ class IsolatedIntake:
         self._asked = False
         if answer is None:  # the child is gone
             return Taken((), {})
-        self._links, self._waiting = answer.links, answer.waiting
-        return answer.taken
+        generation, given = answer
+        self._links, self._waiting = given.links, given.waiting
+        return replace(given.taken, generation=generation)
 
     def obey(self, orders: Orders) -> None:
         self._halted.update(orders.halt)

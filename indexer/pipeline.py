@@ -255,7 +255,7 @@ class Indexer:
     async def _process(self, taken: Taken) -> None:
         with self._metrics.batch_seconds.time():
             outcome: Outcome = await self._in_writer(
-                lambda: self._processor.process(taken.items, taken.held)
+                lambda: self._processor.process(taken.items, taken.held, taken.generation)
             )
         await self._follow(outcome)
         self._intake.settle()

@@ -86,6 +86,7 @@ class Processor:
         self._store, self._prover, self._pool, self._metrics = store, prover, pool, metrics
         self._turns, self._longest_pause = turns, longest_pause
         self._streams: dict[str, Stream] = {}
+        self._generation = 0
         self._bad_frames: OrderedDict[bytes, None] = OrderedDict()
         self.proving = 0
         """How many repos are being proved by the pool."""
@@ -94,10 +95,16 @@ class Processor:
         """How far ``url`` is processed; None if nothing of it ever was."""
         return self._stream(url).watermark.value or None
 
-    def process(self, received: Sequence[Item], held: Mapping[str, int] = _NOTHING) -> Outcome:
+    def process(
+        self, received: Sequence[Item], held: Mapping[str, int] = _NOTHING, generation: int = 0
+    ) -> Outcome:
         """Take ``received``, in order, to the end: durable when this returns, unless all of it was
         noise (then ``flush`` writes the cursor). ``held``: the lowest seq that still waits, by
-        source. Raises ``StoreError``."""
+        source. Nothing of a ``generation`` before waits any more. Raises ``StoreError``."""
+        if generation != self._generation:
+            self._generation = generation
+            for stream in self._streams.values():
+                stream.restart()
         outcome, batch = Outcome(), self._store.batch()
         with self._metrics.stage("decode"):
             arrivals = self._read(received, batch, outcome)
@@ -193,6 +200,7 @@ class Processor:
             count = item.frames if isinstance(item, Passed) else 1
             self._metrics.frames.labels(item.source).inc(count)
             if item.connection <= stream.distrusted:
+                stream.skip(item.seq)
                 continue
             if isinstance(item, Passed):
                 self._note(stream, item, item.seq, item.time, outcome)
@@ -258,7 +266,7 @@ class Processor:
         if error.seq is not None:
             stream.note(error.seq, None, item.at)
         elif not self._seen_before(item):
-            stream.distrusted = item.connection
+            stream.distrust(item.connection, item.seq)
             outcome.reconnect.add(item.source)
 
     def _seen_before(self, item: Received) -> bool:

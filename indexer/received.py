@@ -45,10 +45,12 @@ Item = Received | Passed
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What the writer is given at once, in order of arrival. ``held`` has, for each source of which
-    more waits, the lowest seq that does: its cursor must stay below."""
+    more waits, the lowest seq that does: its cursor must stay below. ``generation`` counts the
+    processes that received: what waited in one that is gone is lost, and comes again."""
 
     items: tuple[Item, ...]
     held: dict[str, int]
+    generation: int = 0
 
 
 def size_of(item: Item) -> int:

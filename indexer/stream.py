@@ -13,6 +13,7 @@ import structlog
 from atdata.protocol.errors import InvalidSyntax
 from atdata.protocol.syntax import parse_datetime
 from indexer.batch import Position
+from indexer.events import MAX_SEQ
 from indexer.gaps import gap_between, with_gap
 from indexer.rows import micros
 from indexer.watermark import Watermark
@@ -31,6 +32,7 @@ class Stream:
     connection: int = 0
     _noted: list[int] = field(default_factory=list)
     _time: str | None = None
+    _skipped: int | None = None
 
     def note(self, seq: int, time: str | None, at: int) -> None:
         """An event arrived at ``at`` (microseconds since 1970); ``time`` is the source's word."""
@@ -51,13 +53,32 @@ class Stream:
             log.warning("events missed", source=self.url, why=gap.why, after=gap.from_seq, at=seq)
         return gap is not None
 
+    def restart(self) -> None:
+        """What is not settled is lost on its way, or not to be trusted, and comes again."""
+        self.watermark.restart()
+        self._noted.clear()
+
+    def distrust(self, connection: int, seq: int | None) -> None:
+        """Nothing more of that connection is read, from the message on that claimed ``seq``."""
+        self.distrusted = connection
+        self._skipped = seq or MAX_SEQ
+
+    def skip(self, seq: int | None) -> None:
+        """A message of a distrusted connection, which claims ``seq``, comes again."""
+        if self._skipped is not None and seq is not None:
+            self._skipped = min(self._skipped, seq)
+
     def settle(self, held: int | None) -> None:
         """Everything that was noted is in the batch that is written next. ``held`` is the lowest
         seq that waits for its turn, None if nothing does."""
-        self.watermark.hold(held)
+        bounds = [seq for seq in (held, self._skipped) if seq is not None]
+        self.watermark.hold(min(bounds, default=None))
         for seq in self._noted:
             self.watermark.done(seq)
         self._noted.clear()
+        if self._skipped is not None:
+            self._skipped = None
+            self.restart()
 
     def position(self) -> Position:
         """The position to store."""

@@ -44,6 +44,12 @@ class Watermark:
         ``seq``. None: there are no such events."""
         self._held = seq
 
+    def restart(self) -> None:
+        """What arrived, and is not below the watermark, will come again: only that counts."""
+        self._finished = self.value
+        self._outstanding.clear()
+        self._held = None
+
     def done(self, seq: int) -> None:
         """An event's effects are durable, in quarantine, or none. Unknown seqs are harmless."""
         count = self._outstanding.get(seq, 0)
