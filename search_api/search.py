@@ -81,6 +81,12 @@ class Search:
             found = queries.schema_names(session, keys.values())
         return {uri: " ".join(found[key]) for uri, key in keys.items() if key in found}
 
+    def handles(self, dids: Iterable[str]) -> dict[str, str]:
+        """The verified handles of those of ``dids`` that are active accounts and have one."""
+        with self._database.session() as session:
+            found = queries.accounts(session, [key_of(did) for did in dids])
+        return {did: handle for did, handle in found.values() if handle is not None}
+
     def status(self) -> IndexStatus:
         """Sources, counts, drops."""
         with self._database.session() as session:

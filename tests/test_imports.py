@@ -45,7 +45,7 @@ PURE = (
     | {"search_api.web.status_text"}
     | {
         f"search_api.web.{name}"
-        for name in ("lens_map", "lens_map_layout", "preview_plots", "preview_table")
+        for name in ("lens_map", "lens_map_layout", "preview_plots", "preview_table", "turning")
     }
     | {"atdata.preview_media", "atdata.preview_png", "atdata.preview_values"}
 )

@@ -24,7 +24,8 @@ from search_api.discovery_methods import required_account
 from search_api.search import Search
 from search_api.web import text
 from search_api.web.lens_pages import ends_of
-from search_api.web.rendering import Renderer
+from search_api.web.rendering import Renderer, given_limit, turn_of
+from search_api.web.turning import Turn
 from search_api.xrpc import Params
 
 LIST_TAGS = f"{FOUNDATION}.listTags"
@@ -38,20 +39,21 @@ MAX_TOGETHER = 10  # tags, as the lexicons allow
 @dataclass(frozen=True, slots=True)
 class Browsed:
     """What a list of values was asked for: their beginning, and the tags of the datasets counted.
-    ``path`` is the page's own, ``limit`` the size asked for."""
+    ``path`` is the page's own, ``limit`` the size asked for, ``turn`` which page it is."""
 
     path: str
     prefix: str
     together: tuple[str, ...]
     limit: int | None
+    turn: Turn
 
     @classmethod
     def of(cls, path: str, request: Request, params: Params) -> Browsed:
         """As the parameters say; a tag that comes twice counts once."""
         tags = {tag.lower(): tag for tag in reversed(params.texts("with"))}
         together = tuple(reversed(tags.values()))
-        limit = params.integer("limit") if "limit" in request.query_params else None
-        return cls(path, params.text("prefix") or "", together, limit)
+        limit = given_limit(request, params)
+        return cls(path, params.text("prefix") or "", together, limit, turn_of(request, params))
 
     @property
     def size(self) -> int:
@@ -63,9 +65,9 @@ class Browsed:
         """No tag more can be asked for."""
         return len(self.together) >= MAX_TOGETHER
 
-    def page(self, cursor: str | None = None) -> str:
-        """The list from its beginning, or from ``cursor`` on."""
-        return self._url(self.prefix, self.together, cursor)
+    def page(self, **place: object) -> str:
+        """The list from its beginning, or from another ``place`` on."""
+        return self._url(self.prefix, self.together, **place)
 
     def adding(self, tag: str) -> str:
         """What datasets have that have ``tag``, too."""
@@ -88,8 +90,8 @@ class Browsed:
         tags = self.together if tag is None else (*self.together, tag)
         return text.page_url("/", tags=tags, license=license_)
 
-    def _url(self, prefix: str, together: tuple[str, ...], cursor: str | None = None) -> str:
-        named = {"prefix": prefix, "with": together, "limit": self.limit, "cursor": cursor}
+    def _url(self, prefix: str, together: tuple[str, ...], **place: object) -> str:
+        named = {"prefix": prefix, "with": together, "limit": self.limit, **place}
         return text.page_url(self.path, **named)
 
 
@@ -102,14 +104,13 @@ class BrowsePages:
     def tags(self, request: Request) -> Response:
         """All tags; or those that go together with some."""
         params = self._renderer.params(request, LIST_TAGS)
-        asked, cursor = Browsed.of("/tags", request, params), params.text("cursor")
-        found = self._discovery.tags(asked.prefix, asked.together, asked.size, cursor)
+        asked = Browsed.of("/tags", request, params)
+        found = self._discovery.tags(asked.prefix, asked.together, asked.size, asked.turn.cursor)
         beside = self._discovery.licenses("", asked.together, BESIDE, None).licenses
         return self._renderer.page(
             request,
             "browse-tags.html",
             asked=asked,
-            cursor=cursor,
             found=found,
             licenses=beside,
             total=self._total(asked.together),
@@ -118,13 +119,14 @@ class BrowsePages:
     def licenses(self, request: Request) -> Response:
         """All licences; or those of datasets with some tags."""
         params = self._renderer.params(request, LIST_LICENSES)
-        asked, cursor = Browsed.of("/licenses", request, params), params.text("cursor")
-        found = self._discovery.licenses(asked.prefix, asked.together, asked.size, cursor)
+        asked = Browsed.of("/licenses", request, params)
+        found = self._discovery.licenses(
+            asked.prefix, asked.together, asked.size, asked.turn.cursor
+        )
         return self._renderer.page(
             request,
             "browse-licenses.html",
             asked=asked,
-            cursor=cursor,
             found=found,
             total=self._total(asked.together),
         )

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, Response
 from atdata.protocol.errors import AtdataError, XrpcError
 from atdata.protocol.lexicon import Catalog
 from search_api.web import preview_plots, preview_table, text
+from search_api.web.turning import Turn
 from search_api.xrpc import MAX_QUERY_STRING, Params, as_xrpc, invalid, parse_params
 
 FOLDER = Path(__file__).parent
@@ -74,6 +75,17 @@ class Renderer:
         """The whole answer."""
         page = self._templates.get_template(template).render(path=request.url.path, **values)
         return HTMLResponse(page.encode("utf-8", "replace"), http_status, HEADERS)
+
+
+def given_limit(request: Request, params: Params) -> int | None:
+    """How many items a page has if the URL says so, so that its links can say it, too."""
+    return params.integer("limit") if request.query_params.get("limit") else None
+
+
+def turn_of(request: Request, params: Params) -> Turn:
+    """Which page of a list is asked for."""
+    given = {name: request.query_params.getlist(name) for name in ("page", "back")}
+    return Turn.of(params.text("cursor"), given)
 
 
 def _environment() -> Environment:

@@ -13,6 +13,7 @@ from typing import Literal
 from atdata.protocol.status_views import IndexStatus, SourceStatus
 
 BEHIND = 60  # seconds; a source whose last event was older when it came is behind
+STILL = 15  # seconds; whoever has more to tell of what is past goes on within these
 QUIET = 120  # seconds; a source of which nothing was heard for longer is quiet
 _UNITS = (("day", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
@@ -69,10 +70,14 @@ def source_state(source: SourceStatus, now: datetime) -> State:
         return State("slow", "Not heard of so far")
     if source.unhealed_gaps:
         return State("slow", "Followed, with a gap that is being closed")
-    if (now - datetime.fromisoformat(source.last_seen_at)).total_seconds() > QUIET:
+    silence = (now - datetime.fromisoformat(source.last_seen_at)).total_seconds()
+    if (source.lag_seconds or 0) > BEHIND:
+        if silence <= STILL:
+            return State("slow", f"Followed, {duration(source.lag_seconds or 0)} behind")
+        age = duration(int(silence) + (source.lag_seconds or 0))
+        return State("good", f"Followed, nothing new: its last event is {age} old")
+    if silence > QUIET:
         return State("good", "Followed, nothing new")
-    if source.lag_seconds is not None and source.lag_seconds > BEHIND:
-        return State("slow", f"Followed, {duration(source.lag_seconds)} behind")
     return State("good", "Followed")
 
 

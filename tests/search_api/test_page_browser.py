@@ -141,6 +141,25 @@ def test_a_filter_is_chosen_in_place_with_the_focus_kept_and_a_way_back(
     assert page.evaluate("window.same")
 
 
+def test_what_is_typed_goes_along_with_a_filter_that_is_chosen_at_once(
+    site: str, page: Page
+) -> None:
+    page.goto(site)
+    page.route("**/?q=*", lambda route: route.continue_())
+    # The click comes before the search for what is typed has been asked for.
+    page.evaluate(
+        "() => { q.value = 'reef'; q.dispatchEvent(new InputEvent('input', {bubbles: true}));"
+        " document.querySelector('[data-key=\"tags odd\"]').click() }"
+    )
+    expect(page.locator("#total")).to_have_text("29 datasets for “reef”")
+    assert page.url == f"{site}/?q=reef&tags=odd"
+    expect(page.locator("#q")).to_have_value("reef")
+    page.evaluate("q.value = 'reef 5'; document.querySelector('.bounds').open = true")
+    page.get_by_role("spinbutton", name="From").fill("1")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("#q")).to_have_value("reef 5")
+
+
 def test_on_a_phone_the_facets_stay_unfolded_while_one_chooses(site: str, browser: Browser) -> None:
     with watched(browser, viewport={"width": 360, "height": 740}, has_touch=True) as page:
         page.goto(site)

@@ -111,7 +111,7 @@ def test_chips_say_what_narrows_in_words_and_take_it_back(
     )
     said = " ".join(re.sub("<[^>]*>", "", html.partition('class="chips"')[2][:6000]).split())
     for chip in (
-        f"by {shelf['alice']} ×",
+        "by @alice.test ×",
         "schema Label 1.0.0 ×",
         "in Files at URLs ×",
         "from 100 kB ×",
@@ -173,3 +173,51 @@ def test_other_spellings_and_missing_words_are_said(service: Service) -> None:
     assert "Nothing here" in page.text
     page, _ = opened(service, "/?q=reef+photo+zzzzzz")
     assert "Those that have most of them come after" in page.text
+
+
+# --- nothing is found -----------------------------------------------------------------------------
+
+
+def test_where_nothing_is_left_each_filter_says_what_taking_it_back_would_leave(
+    service: Service, shelf: dict[str, str]
+) -> None:
+    params = {"q": "reef", "tags": "five", "license": "MIT", "author": shelf["alice"]}
+    page, html = opened(service, "/", **params, schema=shelf["label"], minSamples=1_000)
+    assert hits(page) == 0
+    chosen = {(facet, label): url for url, facet, on, label, _ in options(html) if on}
+    assert set(chosen) == {
+        ("tags", "five"),
+        ("licenses", "MIT"),
+        ("authors", "@alice.test"),
+        ("schemas", "Label 1.0.0"),
+    }
+    said = re.findall(
+        r'<a href="([^"]*)" data-key="chip [^"]*">.*?which leaves </span>([\d,]+)', html, re.S
+    )
+    assert len(said) == 5
+    for url, count in said:
+        assert hits(opened(service, unescape(url))[0]) == int(count)
+    assert sum(int(count) for _, count in said) > 0
+
+
+def test_who_has_nothing_under_these_filters_is_still_called_by_name(
+    index: IndexBuilder, service: Service
+) -> None:
+    carol = index.account("carol")
+    page, _ = opened(service, "/", author=carol, q="reef")
+    assert hits(page) == 0
+    assert "@carol.test" in page.text
+    assert carol not in page.text
+
+
+def test_a_chosen_value_that_is_not_among_the_most_frequent_can_be_taken_back_where_it_stands(
+    index: IndexBuilder, service: Service
+) -> None:
+    did = index.account("dora")
+    schema = index.schema(did, "Rare")
+    for number in range(70):
+        index.dataset(did, f"Wreck {number}", schema, spdx=f"L-{number % 35:02}")
+    index.dataset(did, "Wreck", schema, license_as_written="my terms")
+    page, html = opened(service, "/", q="wreck", license="my terms")
+    assert hits(page) == 1
+    assert 'aria-current="true"><bdi>my terms</bdi></a>' in html

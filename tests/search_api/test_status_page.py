@@ -24,7 +24,13 @@ URL = "wss://relay.example"
     [
         (SourceStatus(URL, 5, JUST, JUST, 0), "good", "Followed"),
         (SourceStatus(URL, 5, EARLIER, JUST, 14_390), "slow", "Followed, 3 h 59 min behind"),
-        (SourceStatus(URL, 5, EARLIER, EARLIER, 14_390), "good", "Followed, nothing new"),
+        (SourceStatus(URL, 5, EARLIER, EARLIER, 0), "good", "Followed, nothing new"),
+        # A recording, or a host where nobody writes: it has told all that it knows.
+        (
+            SourceStatus(URL, 5, EARLIER, "2026-11-22T11:59:00.000Z", 14_340),
+            "good",
+            "Followed, nothing new: its last event is 4 h old",
+        ),
         (SourceStatus(URL, 0), "slow", "Not heard of so far"),
         (SourceStatus(URL, 5, JUST, JUST, 0, gaps=2, unhealed_gaps=1), "slow", "gap"),
         (SourceStatus(URL, 5, JUST, JUST, 0, "cursor in the future", 1, 1), "bad", "Halted"),

@@ -72,6 +72,16 @@ function typed() {
   }, REST);
 }
 
+// Where a link leads with what stands in the box by now, asked for or not.
+function withTyped(href) {
+  const url = new URL(href);
+  if ((url.searchParams.get("q") ?? "") !== box.value) {
+    const pairs = [...url.searchParams].filter(([name]) => name !== "q");
+    url.search = new URLSearchParams(box.value ? [["q", box.value], ...pairs] : pairs);
+  }
+  return url.href;
+}
+
 function clicked(event) {
   const link = event.target.closest("[data-live] a[data-key]");
   if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) {
@@ -79,7 +89,8 @@ function clicked(event) {
   }
   event.preventDefault();
   clearTimeout(waiting);
-  show(link.href, () => history.pushState(null, "", link.href));
+  const url = withTyped(link.href);
+  show(url, () => history.pushState(null, "", url));
 }
 
 if (form && box && results) {
@@ -87,6 +98,9 @@ if (form && box && results) {
   box.addEventListener("compositionend", typed);
   form.addEventListener("submit", () => { clearTimeout(waiting); asking?.abort(); });
   document.addEventListener("click", clicked);
+  document.addEventListener("formdata", (event) => {
+    if (event.target !== form) event.formData.set("q", box.value);
+  });
   addEventListener("popstate", () => {
     box.value = new URLSearchParams(location.search).get("q") ?? "";
     show(location.href, null);
