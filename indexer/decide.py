@@ -27,7 +27,7 @@ INVALID_HANDLE = "handle.invalid"  # the protocol's own name for one that is not
 NEWEST = ""  # in ``account_seq``: the time of the newest event applied, from whichever source
 
 # The bytes of these are not kept: a later commit of the repo, which we hold, says more.
-_NOT_KEPT = frozenset({DropReason.STALE_REV})
+_NOT_KEPT = frozenset({DropReason.STALE_REV, DropReason.STALE_ACCOUNT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,21 +139,27 @@ def _origin_of(source: str) -> str:
 def on_account(batch: Batch, event: events.Account, proof: Proof, origin: Origin) -> None:
     """``#account``: visibility follows ``active``, never ``status``; ``deleted`` purges."""
     state = batch.repo(event.did)
-    if state is None or event.seq <= state.account_seq.get(origin.source, 0):
+    if state is None or _is_repeated(state, event, origin):
         return
     if isinstance(proof, Rejected):
         reject(batch, origin, event.did, proof.reason, proof.detail)
         return
-    if _is_outdated(state, event, origin.source):
+    if _is_outdated(state, event, origin):
         seen = {**state.account_seq, origin.source: event.seq}
         batch.set_repo(replace(state, account_seq=seen))
+        detail = f"{event.status or 'active'} as of {event.time}: another source told of later"
+        reject(batch, origin, event.did, DropReason.STALE_ACCOUNT, detail)
         return
     returns = event.active and not state.active and state.sync_state is SyncState.SYNCED
     state = replace(
         state,
         active=event.active,
         status=event.status,
-        account_seq={**state.account_seq, origin.source: event.seq, NEWEST: _time_of(event)},
+        account_seq={
+            **state.account_seq,
+            origin.source: event.seq,
+            NEWEST: _time_of(event, origin),
+        },
         # While it was away, its PDS may have sent nothing of what it did.
         sync_state=SyncState.DESYNCHRONIZED if returns else state.sync_state,
         sync_error=None,
@@ -165,14 +171,28 @@ def on_account(batch: Batch, event: events.Account, proof: Proof, origin: Origin
     batch.set_repo(state)
 
 
-def _is_outdated(state: RepoState, event: events.Account, source: str) -> bool:
+def _is_repeated(state: RepoState, event: events.Account, origin: Origin) -> bool:
+    """Whether its source told of this, or of something later, before. One that was set up anew
+    begins with low seqs again: then what it tells is of later."""
+    if event.seq > state.account_seq.get(origin.source, 0):
+        return False
+    return not state.account_seq.get(NEWEST, 0) < _claimed_time(event) <= origin.at
+
+
+def _is_outdated(state: RepoState, event: events.Account, origin: Origin) -> bool:
     """Whether another source has already told of something later. Seqs order the events of one
     source; between sources only the events' own times can."""
-    others = state.account_seq.keys() - {source, NEWEST}
-    return bool(others) and _time_of(event) < state.account_seq.get(NEWEST, 0)
+    others = state.account_seq.keys() - {origin.source, NEWEST}
+    newest = min(state.account_seq.get(NEWEST, 0), origin.at)
+    return bool(others) and _time_of(event, origin) < newest
 
 
-def _time_of(event: events.Account) -> int:
+def _time_of(event: events.Account, origin: Origin) -> int:
+    """Not later than it was received: whoever claims a time to come would have the last word."""
+    return min(_claimed_time(event), origin.at)
+
+
+def _claimed_time(event: events.Account) -> int:
     """Microseconds since 1970; 0 where the event's ``time`` is none."""
     at = moment(event.time)
     return 0 if at is None else micros(at)
@@ -184,7 +204,7 @@ def _on_rejected(batch: Batch, did: str, rejected: Rejected, origin: Origin) -> 
     if state is None:
         return
     newer = rejected.head is not None and (state.rev is None or rejected.head.rev > state.rev)
-    if (rejected.desynchronizes and newer) or rejected.reason is DropReason.IDENTITY_UNAVAILABLE:
+    if rejected.desynchronizes and newer:
         batch.set_repo(_desynchronized(state))
 
 

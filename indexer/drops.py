@@ -57,6 +57,9 @@ class DropReason(StrEnum):
     """An ``#account`` event of a PDS that the account's DID document does not name: it was there
     before. Only its own PDS, and relays, speak for an account."""
 
+    STALE_ACCOUNT = "stale_account"
+    """An ``#account`` event, when another source has told of something later."""
+
     # --- what it claims to have changed
     TOO_BIG = "too_big"
     """``tooBig`` is set: the ops are not in the frame, only a resync can tell."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -144,10 +144,11 @@ class Processor:
             self._write(batch)
         return outcome
 
-    def swept(self, started: int, at: int) -> None:
-        """All that the sources list was compared, beginning at ``started``; both in microseconds
-        since 1970. Raises ``StoreError``."""
-        for stream in self._streams.values():
+    def swept(self, listed: Collection[str], started: int, at: int) -> None:
+        """All that the sources in ``listed`` list was compared, beginning at ``started``; both in
+        microseconds since 1970. Raises ``StoreError``."""
+        for url in listed:
+            stream = self._stream(url)
             stream.last = healed(stream.last, started, at)
         self.flush()
 

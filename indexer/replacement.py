@@ -77,6 +77,15 @@ def replace_repo(
     return Verdict.SYNCED if following.complete else Verdict.AGAIN
 
 
+def is_older(repo: VerifiedRepo, held: RepoState) -> bool:
+    """Whether ``repo`` is a state from before that which was ``held`` when it was asked for: it
+    would take back what was proved since, whatever follows it. Of a purged repo (``data_cid``
+    None) only what came after the deletion counts."""
+    if held.rev is None:
+        return False
+    return repo.rev < held.rev or (held.data_cid is None and repo.rev == held.rev)
+
+
 def _refusal(state: RepoState, repo: VerifiedRepo, following: Continuation) -> Verdict | None:
     if state.rev is None:
         return None

@@ -126,6 +126,11 @@ class RepoClient:
         except InvalidSyntax as error:
             return Failed(str(error))
 
+    def is_active(self, did: str, source: str) -> bool:
+        """Whether ``source`` (its HTTP origin) says by now that the account is active."""
+        answer = self._ask(source, "com.atproto.sync.getRepoStatus", {"did": did})
+        return not isinstance(answer, Gone | Failed) and answer.get("active") is True
+
     def holds_collections(self, did: str, pds: str) -> bool:
         """Whether the PDS says that the repo has an indexed collection. True if it does not say."""
         answer = self._ask(pds, "com.atproto.repo.describeRepo", {"repo": did})

@@ -94,8 +94,9 @@ class Resyncer:
         }
 
     def queue(self, dids: Iterable[str]) -> None:
-        """Fetch ``dids`` soon, whatever was tried before."""
+        """Fetch ``dids`` soon, whatever was tried before, and from wherever they live by now."""
         for did in dids:
+            self._host_of.pop(did, None)
             if did in self._running:
                 self._repeat.add(did)
             else:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 import structlog
@@ -19,6 +19,7 @@ import structlog
 from atdata.protocol.errors import NetworkError, XrpcError
 from atdata.protocol.syntax import Tid
 from indexer.batch import RepoState
+from indexer.decide import DELETED
 from indexer.heads import HeadLimits, ask_heads
 from indexer.listing import Listed, Lister
 from indexer.repos import Failed, Gone, RepoClient
@@ -91,7 +92,7 @@ class Sweeper:
         *,
         is_connected: Callable[[str], bool],
         is_current: Callable[[], bool],
-        on_done: Callable[[int, int], None],
+        on_done: Callable[[Collection[str], int, int], None],
         clock: Callable[[], int],
         limits: SweepLimits | None = None,
     ) -> None:
@@ -156,6 +157,7 @@ class Sweeper:
         self._left_out_in_a_row = self._left_out_in_a_row + 1 if self._left_out else 0
         gone = await self._ask_hosts(behind, known)
         await self._judge(behind, gone)
+        await self._ask_about_hidden()
         names = ("listed", "adopted", "checked", "differing", "gone", "unreachable", "unlisted")
         counts = {name: self._counts[name] for name in names}
         self.state = SweepState(
@@ -164,7 +166,8 @@ class Sweeper:
         log.info("sweep done", **counts)
         text = json.dumps(asdict(self.state))
         await self._in_writer(lambda: self._turns.remember(SWEEP, text))
-        await self._in_writer(lambda: self._on_done(started, self._clock()))
+        listed = frozenset(self._sources) - self._left_out
+        await self._in_writer(lambda: self._on_done(listed, started, self._clock()))
 
     # --- what the sources list ------------------------------------------------------------------
 
@@ -242,6 +245,25 @@ class Sweeper:
             else:
                 self._compare(states[did], answer, behind)
         return gone
+
+    async def _ask_about_hidden(self) -> None:
+        """Accounts that a source has hidden, and of which it says now that they are active: that it
+        said so before was missed. All that spoke of an account must agree."""
+        returned: list[RepoState] = []
+        for state in self._turns.repos():
+            spoke = [url for url in self._sources if url in state.account_seq]
+            if state.active or state.is_unserved or state.status == DELETED or not spoke:
+                continue
+            for url in spoke:
+                await asyncio.sleep(1 / self._limits.heads.per_second)
+                origin = "http" + url.removeprefix("ws")
+                if not await in_thread(lambda: self._client.is_active(state.did, origin), "sweep"):  # noqa: B023
+                    break
+            else:
+                returned.append(state)
+        shown = await self._in_writer(lambda: self._turns.show(returned))
+        self._counts["differing"] += len(shown)
+        self._resyncer.queue(shown)
 
     def _compare(self, state: RepoState, rev: Tid, behind: dict[str, Tid]) -> None:
         self._counts["checked"] += 1

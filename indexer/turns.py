@@ -19,7 +19,7 @@ from indexer.batch import UNSERVED, Batch, RepoState, SyncState
 from indexer.decide import Proof, with_profile
 from indexer.drops import Drop, DropReason
 from indexer.queues import Depths, Queue
-from indexer.replacement import Verdict, replace_repo
+from indexer.replacement import Verdict, is_older, replace_repo
 from indexer.repos import Failed, Fetched, Gone
 from indexer.store import Store
 from indexer.verify import Head, Rejected, VerifiedCommit
@@ -46,7 +46,7 @@ class Result(Enum):
 class Turn:
     """What is known when a fetch begins, and what arrives until it ends."""
 
-    account_seq: Mapping[str, int]
+    held: RepoState
     waiting: Waiting
 
 
@@ -77,7 +77,7 @@ class Turns:
         waiting = Waiting()
         if did in self._announced:
             waiting.announce(self._announced[did])
-        self._turns[did] = Turn(state.account_seq, waiting)
+        self._turns[did] = Turn(state, waiting)
         return state
 
     def note(self, event: events.Event, proof: Proof | None) -> None:
@@ -106,7 +106,7 @@ class Turns:
         batch = self._store.batch()
         match answer:
             case Fetched():
-                result = self._on_fetched(batch, state, answer, turn.waiting, at)
+                result = self._on_fetched(batch, state, answer, turn, at)
             case Gone():
                 result = self._on_gone(batch, state, answer, turn)
             case Failed():
@@ -143,6 +143,16 @@ class Turns:
             elif not state.active or (state.rev is not None and rev <= state.rev):
                 continue
             batch.set_repo(replace(state, sync_state=SyncState.DESYNCHRONIZED))
+        return self._mark(batch)
+
+    def show(self, states: Iterable[RepoState]) -> list[str]:
+        """The accounts are active, as of these ``states``: show them, once they are fetched anew.
+        Returns those of which nothing else was heard since."""
+        batch = self._store.batch()
+        for state in states:
+            if self._store.repo(state.did) == state:
+                desynchronized = SyncState.DESYNCHRONIZED
+                batch.set_repo(replace(state, active=True, status=None, sync_state=desynchronized))
         return self._mark(batch)
 
     def ask_again(self, dids: Iterable[str]) -> list[str]:
@@ -182,10 +192,15 @@ class Turns:
     # --- the end of a turn ----------------------------------------------------------------------
 
     def _on_fetched(
-        self, batch: Batch, state: RepoState, fetched: Fetched, waiting: Waiting, at: int
+        self, batch: Batch, state: RepoState, fetched: Fetched, turn: Turn, at: int
     ) -> Result:
+        if turn.waiting.moved:
+            return Result.AGAIN  # it may be of the PDS before, or from before a deletion
         repo = fetched.repo
-        following = waiting.after(Head(repo.did, repo.rev, repo.data))
+        if is_older(repo, turn.held):
+            why = f"{fetched.pds} serves rev {repo.rev}, held was {turn.held.rev}"
+            return self._on_failed(batch, state, why, DropReason.STALE_REV, at)
+        following = turn.waiting.after(Head(repo.did, repo.rev, repo.data))
         stored = self._store.documents(state.did)
         known = with_profile(state, fetched.profile)
         verdict = replace_repo(batch, known, repo, following, stored, fetched.pds, at)
@@ -205,7 +220,7 @@ class Turns:
 
     def _on_gone(self, batch: Batch, state: RepoState, gone: Gone, turn: Turn) -> Result:
         """Hidden as long as its PDS does not serve it; unless the account has just moved."""
-        if turn.waiting.moved or state.account_seq != turn.account_seq:
+        if turn.waiting.moved or state.account_seq != turn.held.account_seq:
             return Result.AGAIN
         status = UNSERVED[gone.error]
         log.info("repo not served", did=state.did, status=status)

@@ -67,7 +67,7 @@ class Waiting:
         rev: Tid = snapshot.rev
         data: Cid = snapshot.data
         following: list[VerifiedCommit] = []
-        complete = not self.moved
+        complete = True
         for commit in sorted(self._commits, key=lambda commit: commit.rev):
             if commit.rev > rev:
                 complete = complete and (commit.since, commit.prev_data) == (rev, data)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from atdata.protocol.syntax import Did
 from indexer.batch import Batch, RepoState
 from indexer.decide import Entitled, Origin, on_account
+from indexer.drops import DropReason
 from indexer.events import Account
+from indexer.rows import micros
 
 DID = Did.parse("did:plc:ewvi7nxzyoun6zhxrhs64oiz")
+NOW = micros(datetime(2026, 1, 1, 12, tzinfo=UTC))
 FAST, SLOW = "wss://fast.example", "wss://slow.example"
 
 
@@ -18,7 +23,7 @@ def told(*events: tuple[str, int, bool, str]) -> RepoState:
     batch = Batch(lambda _: RepoState(DID))
     for source, seq, active, time in events:
         event = Account(seq, DID, active, None if active else "deactivated", f"2026-01-01T{time}Z")
-        on_account(batch, event, Entitled(), Origin(source, seq, b"", 0))
+        on_account(batch, event, Entitled(), Origin(source, seq, b"", NOW))
     state = batch.repo(DID)
     assert state is not None
     return state
@@ -45,6 +50,34 @@ def test_within_one_source_the_seq_decides_whatever_its_clock_says(time: str) ->
 
 def test_an_event_that_was_passed_over_is_not_judged_again() -> None:
     state = told(
-        (FAST, 11, False, "11:00:00"), (SLOW, 500, True, "10:00:00"), (SLOW, 500, True, "12:00:00")
+        (FAST, 11, False, "11:00:00"), (SLOW, 500, True, "10:00:00"), (SLOW, 500, True, "10:00:00")
     )
     assert not state.active
+
+
+def test_who_claims_a_time_to_come_has_not_the_last_word() -> None:
+    later = Account(7, DID, True, None, "9999-01-01T00:00:00Z")
+    batch = Batch(lambda _: RepoState(DID))
+    on_account(batch, later, Entitled(), Origin(SLOW, 7, b"", NOW))
+    hidden = Account(3, DID, False, "takendown", "2026-01-01T12:00:01Z")
+    on_account(batch, hidden, Entitled(), Origin(FAST, 3, b"", NOW + 1_000_000))
+    state = batch.repo(DID)
+    assert state is not None
+    assert (state.active, state.status) == (False, "takendown")
+    on_account(batch, later, Entitled(), Origin(SLOW, 7, b"", NOW + 2_000_000))
+    assert batch.repo(DID) == state, "nor by saying it again"
+
+
+def test_what_is_passed_over_for_another_source_has_a_name() -> None:
+    batch = Batch(lambda _: RepoState(DID))
+    for source, time in ((FAST, "11:00:00"), (SLOW, "10:00:00")):
+        event = Account(5, DID, source == SLOW, None, f"2026-01-01T{time}Z")
+        on_account(batch, event, Entitled(), Origin(source, 5, b"", NOW))
+    assert batch.drops == {DropReason.STALE_ACCOUNT: 1}
+
+
+def test_a_source_that_was_set_up_anew_is_heard_under_low_seqs() -> None:
+    """What it tells again of an earlier time changes nothing."""
+    before = ((FAST, 900, True, "09:00:00"), (FAST, 901, True, "10:00:00"))
+    assert not told(*before, (FAST, 3, False, "11:00:00")).active
+    assert told(*before, (FAST, 900, False, "09:00:00")).active

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from atdata.protocol.keys import key_of
 from indexer import events
-from indexer.batch import RepoState, SyncState
+from indexer.batch import Batch, RepoState, SyncState
 from indexer.database import open_database
-from indexer.decide import Origin, Profile, on_commit
+from indexer.decide import Entitled, Origin, Profile, on_account, on_commit
 from indexer.repos import Failed, Fetched, Gone
 from indexer.rows import uri_of
 from indexer.store import Store
@@ -28,6 +28,7 @@ from tests.indexer.repo_builder import (
     Message,
     Repo,
     Write,
+    account,
     create,
     delete,
     update,
@@ -217,6 +218,57 @@ def test_a_snapshot_that_is_older_than_what_we_hold_changes_nothing() -> None:
     assert index.names == author.names
     assert index.state.sync_error is not None
     assert index.store.drops == {"stale_rev": 1}
+
+
+def test_an_older_snapshot_takes_nothing_back_whatever_arrives_during_the_fetch() -> None:
+    index, author = Index(), Author()
+    index.live(author.write("a", remove=False))
+    old = snapshot(author.repo)
+    author.write("b", remove=False)  # is swallowed
+    index.live(author.write("c", remove=False))
+    assert index.turns.begin(DID) is not None
+    during = author.write("a", remove=False)
+    index.live(during)
+    before = index.names
+    assert index.turns.end(DID, old, NOW_US) is Result.LATER
+    assert index.names == before
+    assert index.store.drops == {"stale_rev": 1}
+    assert index.turns.begin(DID) is not None
+    assert index.turns.end(DID, snapshot(author.repo), NOW_US) is Result.SYNCED
+    assert index.names == author.names
+
+
+def test_a_snapshot_from_before_a_deletion_brings_nothing_back() -> None:
+    """The account is deleted and back while its repo is fetched; or was deleted before, and its PDS
+    serves what it had then."""
+    index, author = fetching("a")
+    old = snapshot(author.repo)
+    for seq, active in ((5, False), (6, True)):
+        event = account(DID, seq=seq, active=active, status="deleted").event
+        assert isinstance(event, events.Account)
+        batch = index.store.batch()
+        on_account(batch, event, Entitled(), Origin("wss://x", seq, b"", NOW_US))
+        index.turns.note(event, None)
+        index.store.apply(batch)
+    index.live(author.write("b", remove=False))
+    assert index.turns.end(DID, old, NOW_US) is Result.AGAIN
+    assert list(index.names) == ["b"]
+    other = Index()
+    other.store.apply(purged(other, author))
+    assert other.turns.begin(DID) is not None
+    assert other.turns.end(DID, snapshot(author.repo), NOW_US) is Result.LATER
+    assert other.names == {}
+    author.write("c", remove=False)
+    assert other.turns.begin(DID) is not None
+    assert other.turns.end(DID, snapshot(author.repo), NOW_US) is Result.SYNCED
+    assert other.names == author.names
+
+
+def purged(index: Index, author: Author) -> Batch:
+    """The account was deleted after what the author has written so far, and is back."""
+    batch = index.store.batch()
+    batch.set_repo(RepoState(DID, rev=author.repo.rev, sync_state=SyncState.NEW))
+    return batch
 
 
 def test_the_same_rev_over_other_data_is_refused_by_name() -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request, Response
 
 from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Identity, Resolver
@@ -27,6 +31,8 @@ from tests.indexer.repo_builder import (
     K256,
     NOW_US,
     P256,
+    TIME,
+    Message,
     Repo,
     create,
 )
@@ -96,6 +102,39 @@ def test_what_a_pds_says_of_an_account_is_an_answer(name: str) -> None:
 
 
 # --- in the running indexer ---------------------------------------------------------------------
+
+
+@dataclass
+class BusyFirehose(Firehose):
+    """As a PDS it wants to be left alone for a day."""
+
+    async def _answer(self, client: ServerConnection, request: Request) -> Response | None:
+        answer = await super()._answer(client, request)
+        if "getRepo" in request.path:
+            answer = client.respond(HTTPStatus.TOO_MANY_REQUESTS, "no")
+            answer.headers["Retry-After"] = "86400"
+        return answer
+
+
+def test_an_account_that_moves_away_from_a_host_that_is_closed_is_fetched_at_its_new_one(
+    db: Path,
+) -> None:
+    async def main() -> None:
+        async with BusyFirehose() as old, Firehose() as new:
+            repo = new_repo(old)
+            repo.commit(create(f"{DATASET}/before", dataset("before")))
+            await old.send(repo.commit(create(f"{DATASET}/cats", dataset("cats"))))
+            async with running(old, db) as indexer:
+                await until(lambda: any("getRepo" in p for p in old.asked), lambda: "asked")
+                await reached(indexer, old)
+                service = {"id": "#atproto_pds", "type": "AtprotoPersonalDataServer"}
+                old.documents[repo.did]["service"] = [{**service, "serviceEndpoint": new.plc}]
+                new.repos[repo.did] = repo
+                await old.send(Message("#identity", {"did": repo.did, "time": TIME}))
+                await until(lambda: indexer.status().resynced == 1, lambda: f"{new.asked}")
+
+    asyncio.run(main())
+    assert names(db) == ["before", "cats"]
 
 
 def test_a_pds_that_is_down_is_tried_until_it_is_back_and_the_queue_outlives_us(db: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from websockets.asyncio.server import ServerConnection
@@ -35,7 +37,7 @@ from tests.indexer.network import (
     settled,
     until,
 )
-from tests.indexer.repo_builder import NOW_US, create
+from tests.indexer.repo_builder import NOW_US, Message, account, create
 
 POST = "app.bsky.feed.post/3k2yihcrp2c2a"
 HOUR = 3_600_000_000
@@ -229,6 +231,75 @@ def test_a_host_that_fails_again_and_again_is_given_up_and_delays_no_other(db: P
 
     asked, kinds = asyncio.run(main())
     assert (len(asked), kinds) == (3, {"Failed": 6, "Tid": 6})
+
+
+def test_a_gap_is_healed_only_by_the_list_of_its_own_source(db: Path) -> None:
+    async def main() -> None:
+        async with PickyFirehose() as net, Firehose() as other:
+            await net.send(first_commit(new_repo(net), "cats"))
+            async with running(net, db, other) as indexer:
+                await reached(indexer, net)
+            net.broken = 1_000
+            await net.send(Message("#info", {"name": "OutdatedCursor"}))
+            async with running(net, db, other, sweep=True, clock=passing) as indexer:
+                await swept(indexer)
+                assert indexer.status().sweep.unlisted == 1
+                await until(lambda: bool(gaps(indexer)), lambda: "noticed")
+                for _ in range(3):  # of which one began after that, and is done with
+                    await swept(indexer, since=indexer.status().sweep.finished_at)
+                assert gaps(indexer) == [None]
+                net.broken = 0
+                await until(lambda: None not in gaps(indexer), lambda: str(gaps(indexer)))
+
+    def gaps(indexer: Indexer) -> list[int | None]:
+        positions = indexer._store.positions
+        return [gap.healed_at for position in positions for gap in position.gaps]
+
+    asyncio.run(main())
+
+
+def test_an_account_that_is_back_without_our_hearing_of_it_is_shown_again(db: Path) -> None:
+    """All sources that hid it say so now; one of a relay that still hides it is not."""
+
+    async def main() -> None:
+        async with StatusFirehose() as net:
+            listed_by_collection(net)
+            repos = [new_repo(net, number) for number in range(2)]
+            await net.send(*(first_commit(repo, "cats") for repo in repos))
+            for repo in repos:
+                await net.send(account(repo.did, active=False, status="takendown"))
+            async with running(net, db) as indexer:
+                await reached(indexer, net)
+            assert rows(db, "SELECT active FROM repos") == [(False,)] * 2
+            net.active = {repos[0].did}
+            for repo in repos:
+                repo.commit(create(f"{DATASET}/unseen", dataset("unseen")))
+            async with running(net, db, sweep=True) as indexer:
+                await swept(indexer)
+            shown = rows(db, "SELECT did, active, sync_state FROM repos ORDER BY active DESC")
+            assert shown == [
+                (repos[0].did, True, "synced"),
+                (repos[1].did, False, shown[1][2]),
+            ]
+
+    asyncio.run(main())
+    assert names(db).count("unseen") == 1
+
+
+@dataclass
+class StatusFirehose(Firehose):
+    """It says who is active."""
+
+    active: set[str] = field(default_factory=set)
+
+    async def _answer(self, client: ServerConnection, request: Request) -> Response | None:
+        if "getRepoStatus" not in request.path:
+            return await super()._answer(client, request)
+        did = parse_qs(urlsplit(request.path).query)["did"][0]
+        body = json.dumps({"did": did, "active": did in self.active})
+        answer = client.respond(HTTPStatus.OK, body)
+        answer.headers["Content-Type"] = "application/json"
+        return answer
 
 
 def test_a_list_that_broke_off_is_asked_for_again_soon(db: Path) -> None:
