@@ -7,7 +7,7 @@ without a value, a lone minus) is read as plain words, and no word is lost by it
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from search_api.words import MAX_QUERY_WORDS, query_words
@@ -49,7 +49,8 @@ class FieldCondition:
 class ParsedQuery:
     """``words`` in the order asked, those of phrases among them; ``phrases`` and ``excluded`` as
     runs of words. ``open_end``: the last word may be only begun. ``author``: what among the words
-    looks like a handle, or the first label of one; ``apart`` are the words of it."""
+    looks like a handle, or the first label of one; ``apart`` are the words of it. ``runs``: which
+    words were written without a blank between them (``time-series``), from and to."""
 
     words: tuple[str, ...] = ()
     phrases: tuple[tuple[str, ...], ...] = ()
@@ -58,6 +59,7 @@ class ParsedQuery:
     open_end: bool = False
     author: str | None = None
     apart: tuple[str, ...] = ()
+    runs: tuple[tuple[int, int], ...] = ()
 
     @property
     def beside(self) -> ParsedQuery:
@@ -69,7 +71,7 @@ class ParsedQuery:
             rest = []
         is_last = bool(self.words) and self.words[-1:] != tuple(rest[-1:])
         is_open = self.open_end and not is_last
-        return replace(self, words=tuple(rest), open_end=is_open, author=None, apart=())
+        return ParsedQuery(tuple(rest), open_end=is_open)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -97,6 +99,7 @@ def parse_query(text: str) -> ParsedQuery:
     open_end = False
     author: str | None = None
     apart: list[str] = []
+    runs: list[tuple[int, int]] = []
     for token in _TOKEN.finditer(text):
         open_end = False
         quoted = token["quoted"] is not None
@@ -118,9 +121,11 @@ def parse_query(text: str) -> ParsedQuery:
             words += found
             if author is None and not quoted and _HANDLE.fullmatch(token[0]):
                 author, apart = token[0].removeprefix("@").lower(), found
+            elif len(found) > 1:
+                runs.append((len(words) - len(found), len(words)))
             open_end = bool(found) and not text[token.end() :].strip()
     if len(words) > MAX_QUERY_WORDS:
-        author, apart = None, []
+        author, apart, runs = None, [], []
     return ParsedQuery(
         words=tuple(words[:MAX_QUERY_WORDS]),
         phrases=tuple(phrases),
@@ -129,6 +134,7 @@ def parse_query(text: str) -> ParsedQuery:
         open_end=open_end and len(words) <= MAX_QUERY_WORDS,
         author=author,
         apart=tuple(apart),
+        runs=tuple(runs),
     )
 
 

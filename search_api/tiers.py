@@ -19,7 +19,7 @@ from search_api.text_document import PROMINENCE
 from search_api.text_query import DatasetQuery, any_of, both, everything
 from search_api.words import exact_form
 
-_SLOTS = 4  # in each place: as written, begun, another form, and one between
+_SLOTS = 6  # in each place: one before, in one piece, in any order, begun, other forms, one behind
 _TIERS = 1 + _SLOTS * len(PROMINENCE)  # of one reading of the words
 _ALL = PROMINENCE[-1]
 Tier = tuple[int, Query]
@@ -48,7 +48,7 @@ def tiers(schema: Schema, query: DatasetQuery, known: Dictionary) -> Iterator[Ti
         yield from _reading(schema, known, parsed.beside, query.forms).tiers_of(parsed.author, 1)
     yield from plain.tiers(1 + _TIERS)
     if query.corrected:
-        plain = _reading(schema, known, replace(parsed, words=query.corrected), query.forms)
+        plain = _reading(schema, known, _corrected(query), query.forms)
         yield from plain.tiers(1 + 2 * _TIERS)
     if query.relaxed:
         yield from plain.tiers_with_most(1 + 3 * _TIERS, query.relaxed)
@@ -62,7 +62,7 @@ def matching(schema: Schema, query: DatasetQuery, known: Dictionary) -> Query:
     reading = _reading(schema, known, parsed, query.forms)
     found = [reading.all_in(_ALL)]
     if query.corrected:
-        reading = _reading(schema, known, replace(parsed, words=query.corrected), query.forms)
+        reading = _reading(schema, known, _corrected(query), query.forms)
         found.append(reading.all_in(_ALL))
     if query.relaxed:
         found.append(reading.most_in(_ALL, query.relaxed))
@@ -81,14 +81,25 @@ def steps(words: int) -> list[int]:
     return [*range(words - third, 1, -third), 1] if words > 1 else []
 
 
+def _corrected(query: DatasetQuery) -> ParsedQuery:
+    """As if the corrected words had been typed; pieces only where each word is in its place."""
+    parsed, words = query.parsed, query.corrected
+    runs = parsed.runs if len(words) == len(parsed.words) else ()
+    return replace(parsed, words=words, runs=runs)
+
+
 def _reading(schema: Schema, known: Dictionary, parsed: ParsedQuery, forms: bool) -> _Reading:
-    return _Reading(schema, known, parsed.needed, " ".join(parsed.words), parsed.prefix, forms)
+    pieces = (parsed.words[start:end] for start, end in parsed.runs)
+    runs = tuple(Query.phrase_query(schema, "runs", list(piece)) for piece in pieces)
+    name = " ".join(parsed.words)
+    return _Reading(schema, known, parsed.needed, name, parsed.prefix, forms, runs)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """One way to read the words: ``words`` decide, ``name`` is the name that they would be, and
-    ``prefix`` the last of them where that may be only begun."""
+    ``prefix`` the last of them where that may be only begun. ``runs`` are those that were written
+    in one piece."""
 
     schema: Schema
     known: Dictionary
@@ -96,6 +107,7 @@ class _Reading:
     name: str
     prefix: str | None
     forms: bool
+    runs: tuple[Query, ...]
 
     def tiers(self, first: int) -> Iterator[Tier]:
         """All words, in one place after the other."""
@@ -103,14 +115,21 @@ class _Reading:
         has_others = self.forms and any(self.known.others(word) for word in self.words)
         for number, field in enumerate(PROMINENCE):
             at = first + 1 + _SLOTS * number
-            yield at, both([self._term(field, word) for word in self.words])
+            whole = [self._term(field, word) for word in self.words]
+            if field == _ALL and len(whole) > 1:
+                # Whoever remembers half of a description seldom has all of the name wrong.
+                named = any_of([self._term(PROMINENCE[0], word) for word in self.words])
+                yield at, both([*whole, named])
+            if self.runs:
+                yield at + 1, both([*whole, *self.runs])
+            yield at + 2, both(whole)
             if (level := self._begun_in(field)) is not None:
-                yield at + 1, level
+                yield at + 3, level
             if has_others:
-                yield at + 2, self.all_in(field)
-            if number == 0 and len(self.words) > 1:
+                yield at + 4, self.all_in(field)
+            if number == 0 and len(whole) > 1:
                 # Several words that are all fields of one schema are no accident.
-                yield at + 3, both([self._term("field", word) for word in self.words])
+                yield at + 5, both([self._term("field", word) for word in self.words])
 
     def tiers_of(self, author: str, first: int) -> Iterator[Tier]:
         """What ``author`` has, and where the words stand in it."""

@@ -102,6 +102,15 @@ def test_a_handle_among_the_words(text: str, author: str | None, beside: tuple[s
     assert parsed.beside.author is None
 
 
+def test_what_is_written_in_one_piece_is_known() -> None:
+    parsed = parse_query('noisy semi-supervised time-series "red sea" a.example')
+    assert [parsed.words[start:end] for start, end in parsed.runs] == [
+        ("semi", "supervised"),
+        ("time", "series"),
+    ]
+    assert parsed.beside.runs == ()
+
+
 def test_behind_a_handle_nothing_is_begun() -> None:
     assert parse_query("@alice re").beside.prefix == "re"
     assert parse_query("reefs @alice").beside.prefix is None

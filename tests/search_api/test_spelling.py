@@ -34,7 +34,7 @@ def test_short_words_are_not_corrected() -> None:
 @given(
     name=st.text(),
     tags=st.lists(st.text(), max_size=3),
-    size=st.tuples(*[st.none() | st.integers()] * 3),
+    size=st.tuples(*[st.none() | st.integers(0, 2**63 - 1)] * 3),
     handle=st.none() | st.text(),
 )
 def test_a_stored_view_comes_back_as_it_was(
