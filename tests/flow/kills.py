@@ -77,3 +77,17 @@ def as_left(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("CREATE TABLE IF NOT EXISTS changes (seq BIGINT)")
         connection.execute("CREATE TABLE IF NOT EXISTS records (uri VARCHAR, cid VARCHAR)")
         yield connection
+
+
+def receiving(parent: int) -> list[int]:
+    """The processes of the node ``parent`` that receive for it."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            its_parent = int(path.joinpath("stat").read_text().rpartition(") ")[2].split()[1])
+            is_intake = b"indexer.intake_process" in path.joinpath("cmdline").read_bytes()
+        except OSError:  # it has ended meanwhile
+            continue
+        if its_parent == parent and is_intake:
+            found.append(int(path.name))
+    return found

@@ -29,6 +29,7 @@ from indexer.proofs import Prover
 from indexer.screen import Screen
 from indexer.store import Store
 from indexer.turns import Turns
+from tests.flow.kills import receiving
 from tests.indexer.flood import PATH, flood, name_of, rev_of
 from tests.indexer.network import (
     DATASET,
@@ -231,7 +232,7 @@ def test_the_receiving_process_is_killed_while_a_repo_floods(tmp_path: Path) -> 
                     await until(
                         lambda: cursor.execute(quiet).fetchall() == [(3,)], lambda: "quiet", 60.0
                     )
-                    (child,) = receiving()
+                    (child,) = receiving(os.getpid())
                     assert (ours.status().sources[0].cursor or 0) < count
                     os.kill(child, signal.SIGKILL)
                     await until(lambda: len(net.seen) >= 3, lambda: str(net.seen), 60.0)
@@ -244,17 +245,3 @@ def test_the_receiving_process_is_killed_while_a_repo_floods(tmp_path: Path) -> 
     assert rows(db, "SELECT name FROM datasets WHERE name LIKE 'number %'") == [
         (name_of(count - 1),)
     ]
-
-
-def receiving() -> list[int]:
-    """The processes that receive for this one."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int(path.joinpath("stat").read_text().rpartition(") ")[2].split()[1])
-            is_intake = b"indexer.intake_process" in path.joinpath("cmdline").read_bytes()
-        except OSError:  # it has ended meanwhile
-            continue
-        if parent == os.getpid() and is_intake:
-            found.append(int(path.name))
-    return found

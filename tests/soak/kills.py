@@ -7,11 +7,13 @@ gone back, no record is older than its source's cursor says, and the change seqs
 
 from __future__ import annotations
 
+import os
+import signal
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,10 +21,11 @@ from typing import Any
 from atdata.protocol.namespaces import COLLECTIONS
 from deploy.devnet.devnet import Account, Devnet, xrpc
 from indexer.recordings import Recording
-from tests.flow.kills import arguments, as_left, rows
+from tests.flow.kills import arguments, as_left, receiving, rows
 from tests.flow.node import Node, free_port, node, source_arguments, spawned
 from tests.flow.replay import DEMO, demo_is_indexed, replaying
 from tests.indexer.network import DATASET, dataset
+from tests.soak.heard import hearing
 from tests.soak.versions import Versions
 
 _SHOWN = 10  # kills between two lines
@@ -30,6 +33,7 @@ _KILLS_IN_ROUND = 25  # then the round is brought to its end, and compared
 _RATE = 10.0  # frames a second and source: a replay is to outlive the kills of its round
 _AFTER_READY = 0.7  # seconds; at most so long does a killed node live once it answers, or a third
 # of what it takes to get ready, on a machine where all is slow
+_OF_RECEIVER = 0.3  # of the lives lose the process that receives, before they end
 _WRITERS = 6
 _PAUSE = 0.03  # seconds between two writes of one account
 
@@ -61,6 +65,10 @@ def kill(file: File, given: list[str], rng: Random, slow: float) -> None:
     life = spawned(file.folder, *given)
     longest = max(_AFTER_READY, slow / 3)
     try:
+        if rng.random() < _OF_RECEIVER:
+            life.wait_until(life.answers, "the node answers")
+            for process in receiving(life.process.pid):
+                os.kill(process, signal.SIGKILL)  # another one takes its place
         if rng.random() < 0.5:
             time.sleep(rng.uniform(slow / 2, slow + longest))
         else:
@@ -121,7 +129,11 @@ def over_replays(kills: int, seed: int) -> None:
 def over_devnet_traffic(kills: int, seed: int) -> None:
     """Raises ``AssertionError``. At the end of each round the index equals the PDSes."""
     rng, done, began = Random(seed), 0, time.monotonic()
-    with Devnet(pds_count=2) as net, tempfile.TemporaryDirectory() as folder:
+    with (
+        Devnet(pds_count=2) as net,
+        tempfile.TemporaryDirectory() as folder,
+        ExitStack() as stack,
+    ):
         root = Path(folder)
         accounts = [net.create_account(n % 2, f"soak{n}") for n in range(_WRITERS)]
         urls = [pds.url.replace("http", "ws", 1) for pds in net.pdses]
@@ -129,12 +141,15 @@ def over_devnet_traffic(kills: int, seed: int) -> None:
         (root / "measured").mkdir()
         slow = ready_seconds(root / "measured", given)
         print(f"{kills:,} kills over live traffic of {_WRITERS} accounts", flush=True)
+        heard = stack.enter_context(hearing(urls))
         while done < kills:
             file = File(root / f"round-{done}")
             file.folder.mkdir()
             with writing(accounts, rng.randrange(2**32)):
                 for _ in range(min(_KILLS_IN_ROUND, kills - done)):
                     kill(file, given, rng, slow)
+                    behind = heard.behind(file.cursors, file.held)
+                    assert not behind, f"the cursor is ahead of {behind[:3]}"
                     done += 1
                     _show(began, done, file)
             marker = f"marker{done}"

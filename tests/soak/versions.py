@@ -31,7 +31,7 @@ class Versions:
         for source in recording.manifest.sources:
             for recorded in recording.frames(source.name):
                 try:
-                    found._take(source.name, frames.parse(recorded.frame))
+                    found.take(source.name, frames.parse(recorded.frame))
                 except InvalidEvent:
                     continue
         return found
@@ -45,7 +45,8 @@ class Versions:
             if held.get(uri) not in set(_from(versions, cursors.get(source, 0)))
         ]
 
-    def _take(self, source: str, event: events.Event) -> None:
+    def take(self, source: str, event: events.Event) -> None:
+        """One more event of ``source``."""
         if isinstance(event, events.Account) and event.status == "deleted":
             for uri, (_, versions) in self.by_uri.items():
                 if uri.startswith(f"at://{event.did}/"):
