@@ -99,7 +99,7 @@ def test_a_person_can_search_narrow_down_and_page_by_links_alone(
     page, html = opened(service, "/", q="reef", tags="odd", storage="blobs")
     assert "0 datasets" in page.text
     assert "Nothing here" in page.text
-    page, html = opened(service, page.link("search without filters", html))
+    page, html = opened(service, page.link("Search without filters", html))
     assert "30 datasets for “reef”" in page.text
     page, html = opened(service, page.link("Next page", html))
     assert html.count("<article") == 5
