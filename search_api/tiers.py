@@ -75,10 +75,10 @@ def all_of(schema: Schema, words: tuple[str, ...], known: Dictionary) -> Query:
 
 
 def steps(words: int) -> list[int]:
-    """How many of so many words a hit may be asked for when fewer and fewer are: at most a third
-    of them less each time, one in the end."""
+    """How many of so many words a hit has at least where little is found, and where nothing is: all
+    but a third, then all but two thirds."""
     third = max(1, words // 3)
-    return [*range(words - third, 1, -third), 1] if words > 1 else []
+    return [least for least in (words - third, words - 2 * third) if least > 0]
 
 
 def _corrected(query: DatasetQuery) -> ParsedQuery:

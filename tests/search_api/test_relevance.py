@@ -50,7 +50,7 @@ MADE: Wanted = {
     "singular and plural": (0.94, 1.0),
     "a word that nobody uses": (0.93, 0.95),
     "several tags": (0.99, 1.0),
-    "tags misspelt": (0.88, 0.75),  # the shortest words are not put right
+    "tags misspelt": (0.96, 0.95),
     "tag values misspelt": (0.99, 1.0),
     "field and topic": (0.97, 1.0),
     "fields as words": (0.85, 0.65),  # names come before fields
