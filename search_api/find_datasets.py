@@ -55,6 +55,8 @@ class DatasetFinder:
         query, is_level = self._conditions.query(question), self._text.age <= self._level_seconds
         reader = self._text.reader()
         asked = paging.fingerprint("datasets", VERSION, question)
+        if query.parsed.phrases:  # which take long: their number comes with the counts
+            facets.count(reader, query, counted, facet_size)
         if cursor is None:
             plan = _Plan(*widened(reader, query, question.fuzzy))
         else:

@@ -17,6 +17,7 @@ from search_api.text_reader import Reader
 from search_api.words import index_words
 
 EXAMPLES = 30  # datasets that are looked at for the right word
+COMMON = 50  # datasets that have a word: so many did not misspell it
 _FIELD = PROMINENCE[-1]
 
 
@@ -30,8 +31,9 @@ def correction(reader: Reader, query: DatasetQuery, total: int) -> tuple[str, ..
     if there is nothing to be put right, or nothing that would be found."""
     parsed = query.parsed
     fixed = {word for run in parsed.phrases for word in run}
-    doubtful = [word for word in parsed.needed if word not in fixed and tolerance(word)]
-    unknown = [word for word in doubtful if not _known(reader, word, word == parsed.prefix)]
+    words = [word for word in parsed.needed if word not in fixed and tolerance(word)]
+    unknown = [word for word in words if not _known(reader, word, word == parsed.prefix)]
+    doubtful = [word for word in words if reader.searcher.doc_freq(_FIELD, word) < COMMON]
     for suspects in (unknown,) if total else (unknown, doubtful):
         for most in (1, 2):
             if suspects and (found := _together(reader, query, suspects, most)):

@@ -33,6 +33,7 @@ FEW = 500  # hits that are ranked all at once
 MAX_COMPLETIONS = 32  # of a begun word that are looked for one by one
 REMEMBERED = 1_000  # answers of each kind
 MAX_LABELS = 50_000
+_HITS = "hits"
 
 Counts = list[tuple[str | int, int]]
 Asked = tuple[DatasetQuery, str | None]  # a query, and the facet whose conditions don't count
@@ -193,30 +194,30 @@ class Reader:
 
     def _top(self, asked: Asked, fields: Sequence[CountedField], size: int) -> dict[str, Counts]:
         """The counts of all ``fields``, by their names."""
-        inside, total = self._inside(*asked), self.total(*asked)
-        through_hits = [field for field in fields if total < field.many]
-        found = self._counted(inside, through_hits, size)
-        for field in fields:
-            if field.name not in found:
-                terms = self.searcher.terms_with_prefix(
-                    field.text, "", filter_query=inside, limit=size
-                )
-                found[field.name] = [(v if field.labels else int(v), n) for v, n in terms if n]
-        return found
+        # To go through the hits costs little more for all fields than for one. Where it takes long
+        # to tell the hits, as for a phrase, it is done once.
+        if asked[0].parsed.phrases or any(self.total(*asked) < field.many for field in fields):
+            return self._counted(asked, fields, size)
+        return {field.name: self._through_terms(asked, field, size) for field in fields}
+
+    def _through_terms(self, asked: Asked, field: CountedField, size: int) -> Counts:
+        inside = self._inside(*asked)
+        terms = self.searcher.terms_with_prefix(field.text, "", filter_query=inside, limit=size)
+        return [(value if field.labels else int(value), hits) for value, hits in terms if hits]
 
     def _counted(
-        self, inside: Query, fields: Sequence[CountedField], size: int
+        self, asked: Asked, fields: Sequence[CountedField], size: int
     ) -> dict[str, Counts]:
-        """All ``fields`` in one pass."""
-        if not fields:
-            return {}
+        """All ``fields``, and the number of hits, in one pass."""
         # Segments are counted one by one and then added up: what a segment left out as rare would
         # be missing from the sum, so none leaves anything out.
-        asked = {
+        wanted: dict[str, Any] = {
             field.name: {"terms": {"field": field.name, "size": size, "segment_size": MAX_VALUES}}
             for field in fields
         }
-        found = self.searcher.aggregate(inside, asked)
+        wanted[_HITS] = {"value_count": {"field": "doc"}}
+        found = self.searcher.aggregate(self._inside(*asked), wanted)
+        _remembered(self._totals, asked, int(found[_HITS]["value"]))
         return {field.name: self._labelled(field, found[field.name]["buckets"]) for field in fields}
 
     def _labelled(self, field: CountedField, buckets: Sequence[Mapping[str, Any]]) -> Counts:
