@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from atdata.protocol.views import to_json
+from search_api.app import SWITCH_SECONDS
 from search_api.conditions import Question
 from search_api.follow import Follower
 from search_api.search import Search
@@ -86,6 +88,7 @@ def main() -> None:
     with ExitStack() as stack:
         index = stack.enter_context(made(asked.datasets, asked.index))
         follower = Follower(index.text_index, 0.1)
+        sys.setswitchinterval(SWITCH_SECONDS)  # as the application does
         follower.start()
         stack.callback(follower.stop)
         if asked.rate:
