@@ -79,6 +79,8 @@ class DropReason(StrEnum):
     """A tree node breaks the rules: order, prefixes, layers, keys, encoding."""
     MISSING_PREV_DATA = "missing_prev_data"
     """No ``prevData`` to invert to: nothing is applied, the repo is fetched again."""
+    OVERSIZED_REPO = "oversized_repo"
+    """A whole repo holds more records, or longer paths, than are taken of one account."""
     INVERSION_MISMATCH = "inversion_mismatch"
     """Undoing the ops does not lead back to ``prevData``: they are not the whole difference."""
     KEY_COLLISION = "key_collision"

@@ -21,6 +21,9 @@ from atdata.protocol.errors import quote
 from indexer.drops import DropReason, Refused
 
 MAX_KEY = 1024  # bytes
+# Of one node. Each next key is in the same node with a chance of three in four, so that nobody has
+# so many by chance; keys that share what they begin with take far more memory than the node.
+MAX_ENTRIES = 1_000
 
 _KEY = re.compile(rb"[a-zA-Z0-9_~\-:.]+/[a-zA-Z0-9_~\-:.]+")
 _NODE_PREFIX = bytes((0x01, 0x71, 0x12, 0x20))
@@ -45,6 +48,11 @@ class Node:
 
 # A subtree: in memory, or only known by its raw CID, or empty.
 Tree = Node | bytes | None
+
+
+_Keys = tuple[bytes, ...]
+_Values = tuple[bytes, ...]
+_Links = tuple[bytes | None, ...]
 
 
 class InvalidMst(Refused):
@@ -77,9 +85,10 @@ def load(blocks: Mapping[bytes, bytes], root: Cid, *, whole: bool = False) -> Tr
 
 
 def walk(blocks: Mapping[bytes, bytes], root: Cid) -> Iterator[tuple[str, Cid]]:
-    """Every path and record CID of the whole tree, in order. Raises ``InvalidMst`` before the
-    first item if any node is missing or wrong: what is yielded is complete."""
-    return items(load(blocks, root, whole=True))
+    """Every path and record CID of the whole tree, in order. Raises ``InvalidMst`` where a node is
+    missing or wrong: what is yielded is the tree only once it ends. No more of it is in memory than
+    the nodes from the root to where it is."""
+    return _Loader(blocks, whole=True).items(root.raw, None, b"", None)
 
 
 def items(tree: Tree) -> Iterator[tuple[str, Cid]]:
@@ -113,26 +122,57 @@ class _Loader:
 
     def load(self, raw: bytes, layer: int | None, low: bytes, high: bytes | None) -> Tree:
         """The node ``raw``, whose keys lie between ``low`` and ``high``. ``layer`` None: a root."""
+        found = self._read(raw, layer, low, high)
+        if found is None:
+            return raw
+        layer, keys, values, links = found
+        if not keys and links == (None,):
+            return None
+        subtrees = tuple(
+            None if link is None else self.load(link, layer - 1, *bounds)
+            for link, bounds in zip(links, _bounds(low, keys, high), strict=True)
+        )
+        return Node(layer, keys, values, subtrees, raw)
+
+    def items(
+        self, raw: bytes, layer: int | None, low: bytes, high: bytes | None
+    ) -> Iterator[tuple[str, Cid]]:
+        """What ``load`` would hold, in order."""
+        found = self._read(raw, layer, low, high)
+        if found is None:
+            return
+        layer, keys, values, links = found
+        for i, bounds in enumerate(_bounds(low, keys, high)):
+            if (link := links[i]) is not None:
+                yield from self.items(link, layer - 1, *bounds)
+            if i < len(keys):
+                yield keys[i].decode("ascii"), Cid(values[i])
+
+    def _read(
+        self, raw: bytes, layer: int | None, low: bytes, high: bytes | None
+    ) -> tuple[int, _Keys, _Values, _Links] | None:
+        """The node's layer and parts, checked; of the empty tree no parts. None if it is not there
+        and need not be."""
         block = self._blocks.get(raw)
         if block is None:
             if self._whole:
                 raise InvalidMst(DropReason.MISSING_BLOCK, f"MST node {Cid(raw)} is not there")
-            return raw
+            return None
         if raw in self._seen:
             raise _invalid("a node occurs twice")
         self._seen.add(raw)
         keys, values, links = parse_node(block)
         if layer is None:
             if not keys and links == (None,):
-                return None
+                return 0, keys, values, links
             layer = key_height(keys[0]) if keys else -1
         _check_place(keys, links, layer, low, high)
-        bounds = (low, *keys, high)
-        subtrees = tuple(
-            None if link is None else self.load(link, layer - 1, bounds[i] or b"", bounds[i + 1])
-            for i, link in enumerate(links)
-        )
-        return Node(layer, keys, values, subtrees, raw)
+        return layer, keys, values, links
+
+
+def _bounds(low: bytes, keys: _Keys, high: bytes | None) -> Iterator[tuple[bytes, bytes | None]]:
+    """Between which keys each subtree of a node lies."""
+    return zip((low, *keys), (*keys, high), strict=True)
 
 
 def _check_place(
@@ -155,7 +195,7 @@ def _check_place(
         raise _invalid(f"key {quote(keys[0])} is outside of its subtree's range")
 
 
-RawNode = tuple[tuple[bytes, ...], tuple[bytes, ...], tuple[bytes | None, ...]]
+RawNode = tuple[_Keys, _Values, _Links]
 
 
 def parse_node(block: bytes) -> RawNode:
@@ -170,6 +210,8 @@ def parse_node(block: bytes) -> RawNode:
         raise _invalid(f"node: {quote(str(error))}") from error
     if not isinstance(node, dict) or not isinstance(entries := node.get("e"), list):
         raise _invalid("node is no map with entries")
+    if len(entries) > MAX_ENTRIES:
+        raise _invalid(f"a node of {len(entries)} entries, at most {MAX_ENTRIES} are allowed")
     keys: list[bytes] = []
     values: list[bytes] = []
     links: list[bytes | None] = [_link(node.get("l"))]

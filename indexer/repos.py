@@ -7,6 +7,7 @@ says for good (not found, taken down, …) is told apart from what may pass.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from atdata.protocol.errors import (
     IdentityNotFound,
     InvalidSyntax,
     NetworkError,
+    TooLarge,
     XrpcError,
     quote,
 )
@@ -28,6 +30,8 @@ from indexer.decide import Profile
 from indexer.drops import DropReason, Refused
 from indexer.verify import Rejected, VerifiedRepo, verify_repo
 
+_SMALL_BYTES = 8_000_000  # of a repo
+_LARGE_AT_ONCE = 2  # larger ones, with all their bytes in memory
 _ANSWER_SECONDS = 30.0
 _ANSWER_BYTES = 1_000_000
 
@@ -79,6 +83,8 @@ class RepoClient:
     ) -> None:
         self._http, self._resolver, self._clock = http, resolver, clock
         self._limits = limits or RepoLimits()
+        self._large = threading.BoundedSemaphore(_LARGE_AT_ONCE)
+        self._one_verified = threading.Lock()
 
     def locate(self, did: str) -> Identity | Failed:
         """Where ``did`` lives now, with a PDS and a key."""
@@ -99,22 +105,34 @@ class RepoClient:
         assert identity.pds is not None
         assert identity.signing_key is not None
         try:
-            data = self._http.get_bytes(
-                f"{identity.pds}/xrpc/com.atproto.sync.getRepo",
-                params={"did": identity.did},
-                max_bytes=self._limits.bytes,
-                timeout=self._limits.seconds,
-            )
             key = PublicKey.parse(identity.signing_key)
+            try:
+                repo = self._verified(identity, key, min(_SMALL_BYTES, self._limits.bytes))
+            except TooLarge:
+                with self._large:
+                    repo = self._verified(identity, key, self._limits.bytes)
         except Refused as error:
             return Failed(error.detail, error.reason)
         except NetworkError as error:
             return _not_served(error)
-        did = Did(identity.did)
-        repo = verify_repo(data, did, key, now_us=self._clock(), collections=COLLECTIONS)
         if isinstance(repo, Rejected):
             return Failed(f"{repo.reason}: {repo.detail}", repo.reason)
         return Fetched(repo, self._profile(identity), identity.pds)
+
+    def _verified(
+        self, identity: Identity, key: PublicKey, max_bytes: int
+    ) -> VerifiedRepo | Rejected:
+        """One after the other: the parts of a repo take several times its bytes."""
+        data = self._http.get_bytes(
+            f"{identity.pds}/xrpc/com.atproto.sync.getRepo",
+            params={"did": identity.did},
+            max_bytes=max_bytes,
+            timeout=self._limits.seconds,
+        )
+        with self._one_verified:
+            return verify_repo(
+                data, Did(identity.did), key, now_us=self._clock(), collections=COLLECTIONS
+            )
 
     def latest_rev(self, did: str, pds: str) -> Tid | Gone | Failed:
         """What the PDS says is the newest rev: a claim, good enough to look closer."""

@@ -23,6 +23,8 @@ from indexer.events import Action, Commit, RepoOp, Sync
 
 MAX_AHEAD_US = 5 * 60 * 1_000_000  # of a rev, before our clock
 MAX_REPO_BLOCKS = 5_000_000
+MAX_REPO_RECORDS = 200_000  # in the collections that are asked for
+MAX_REPO_PATHS = 32_000_000  # bytes, of these
 
 Blocks = Mapping[bytes, bytes]
 
@@ -83,8 +85,8 @@ class VerifiedCommit:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRepo:
-    """A whole repository: every path with its record's CID, in order. ``blocks`` maps raw CIDs to
-    bytes, and holds the records of all collections that were asked for."""
+    """A whole repository: every path in the collections that were asked for with its record's CID,
+    in order. ``blocks`` maps raw CIDs to bytes, and holds these records."""
 
     did: Did
     rev: Tid
@@ -184,13 +186,11 @@ def verify_repo(
         blocks, signed = _authentic(data, did, None, None, key, max_blocks)
         head = Head(signed.did, signed.rev, signed.data)
         _check_rev(signed.rev, None, now_us)
-        records = dict(mst.walk(blocks, signed.data))
-        for path, cid in records.items():
-            if collections is None or path.partition("/")[0] in collections:
-                _record(path, cid, blocks)
+        records = _records(blocks, signed.data, collections)
     except Refused as error:
         return Rejected(error.reason, error.detail, head)
-    return VerifiedRepo(signed.did, signed.rev, signed.data, records, blocks)
+    kept = {cid.raw: blocks[cid.raw] for cid in records.values()}
+    return VerifiedRepo(signed.did, signed.rev, signed.data, records, kept)
 
 
 # --- steps 1 and 2: whose is it, and are these the bytes ------------------------------------------
@@ -263,6 +263,23 @@ def _prove(op: RepoOp, tree: mst.Tree, blocks: Blocks) -> VerifiedOp:
         raise Refused(DropReason.OP_CID_MISMATCH, detail)
     record = None if found is None else _record(op.path, found, blocks)
     return VerifiedOp(op.action, op.collection, op.rkey, found, record)
+
+
+def _records(blocks: Blocks, data: Cid, collections: Container[str] | None) -> dict[str, Cid]:
+    """What the tree ``data`` holds of ``collections``. Keys share what they begin with, so that a
+    small tree can hold paths without measure: there is one."""
+    found: dict[str, Cid] = {}
+    size = 0
+    for path, cid in mst.walk(blocks, data):
+        if collections is not None and path.partition("/")[0] not in collections:
+            continue
+        _record(path, cid, blocks)
+        found[path] = cid
+        size += len(path)
+        if len(found) > MAX_REPO_RECORDS or size > MAX_REPO_PATHS:
+            detail = f"more than {MAX_REPO_RECORDS} records, or {MAX_REPO_PATHS} bytes of paths"
+            raise Refused(DropReason.OVERSIZED_REPO, detail)
+    return found
 
 
 def _record(path: str, cid: Cid, blocks: Blocks) -> bytes:

@@ -36,6 +36,7 @@ REASONS = {
     "identity_unavailable": "The directory could not be asked; the commit is kept for later.",
     "inactive_account": "An account that is deactivated, suspended or deleted.",
     "not_its_pds": "Word of an account from a host that is not its own.",
+    "oversized_repo": "More records of one account than this index takes.",
     "stale_account": "Word of an account after another source had told of something later.",
     "too_big": "A commit too big for one event; its repository is fetched instead.",
     "future_rev": "A commit dated in the future.",

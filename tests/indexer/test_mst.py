@@ -274,13 +274,13 @@ def partial() -> tuple[mst.Tree, bytes]:
     return mst.load({Cid.of(b).raw: b for b in (root, low)}, Cid.of(root)), high
 
 
-def test_a_walk_of_a_partial_tree_raises_before_it_yields() -> None:
+def test_a_walk_of_a_partial_tree_does_not_end() -> None:
     low, high = node(entry(A0)), node(entry(C0))
     root = node(entry(B1, t=Cid.of(high)), left=Cid.of(low))
     for missing in (root, low, high):
         there = {Cid.of(b).raw: b for b in (root, low, high) if b != missing}
         with pytest.raises(mst.InvalidMst) as caught:
-            mst.walk(there, Cid.of(root))
+            list(mst.walk(there, Cid.of(root)))
         assert caught.value.reason is DropReason.MISSING_BLOCK
 
 
@@ -334,3 +334,17 @@ def test_the_empty_tree_is_one_empty_node() -> None:
     assert dict(mst.serialise(None)) == {mst.EMPTY_ROOT.raw: node()}
     assert list(mst.walk({mst.EMPTY_ROOT.raw: node()}, mst.EMPTY_ROOT)) == []
     assert mst_edit.delete(build_tree({B2: LEAF}), B2) is None
+
+
+def test_a_node_has_a_bounded_number_of_entries() -> None:
+    """58 bytes for each would be a thousand in memory."""
+    prefix = "a/" + "x" * 1_000
+    found = (f"{prefix}{number:06d}" for number in itertools.count())
+    keys = [key for key in itertools.islice(found, 4_000) if mst.key_height(key.encode()) == 0]
+    fine = [key.encode() for key in keys[: mst.MAX_ENTRIES]]
+    block = mst.encode_node(fine, [LEAF.raw] * len(fine), [None] * (len(fine) + 1))
+    assert len(mst.parse_node(block)[0]) == mst.MAX_ENTRIES
+    more = [key.encode() for key in keys[: mst.MAX_ENTRIES + 1]]
+    block = mst.encode_node(more, [LEAF.raw] * len(more), [None] * (len(more) + 1))
+    with pytest.raises(mst.InvalidMst, match="1001 entries"):
+        mst.parse_node(block)

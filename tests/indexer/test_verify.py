@@ -645,6 +645,22 @@ def test_a_repo_is_of_its_did_and_key_and_time() -> None:
         assert rejected.reason is expected
 
 
+def test_a_repo_of_paths_without_measure_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree of a few bytes for each path, whose keys share nearly all that they have."""
+    repo, long = Repo(), "x" * 900
+    for number in range(4):
+        repo.commit(*(create(f"{COLLECTION}/{long}{number}{n}", {"n": 1}) for n in range(25)))
+    assert isinstance(repo_verdict(repo.car(), collections={COLLECTION}), VerifiedRepo)
+    monkeypatch.setattr("indexer.verify.MAX_REPO_PATHS", 90_000)
+    refused = repo_verdict(repo.car(), collections={COLLECTION})
+    assert isinstance(refused, Rejected)
+    assert refused.reason is DropReason.OVERSIZED_REPO
+    assert isinstance(repo_verdict(repo.car(), collections={"org.example.other"}), VerifiedRepo)
+    monkeypatch.setattr("indexer.verify.MAX_REPO_PATHS", 100_000_000)
+    monkeypatch.setattr("indexer.verify.MAX_REPO_RECORDS", 99)
+    assert isinstance(repo_verdict(repo.car(), collections={COLLECTION}), Rejected)
+
+
 def test_records_are_needed_of_the_collections_that_are_asked_for() -> None:
     repo = grown()
     repo.commit(create("org.example.noise/a", {"noise": 1}))
@@ -662,4 +678,10 @@ def test_records_are_needed_of_the_collections_that_are_asked_for() -> None:
         verified = repo_verdict(data, collections=collections)
         assert isinstance(verified, VerifiedRepo) is accepted
         if isinstance(verified, VerifiedRepo):
-            assert dict(verified.records) == repo.paths
+            asked = {
+                p: cid
+                for p, cid in repo.paths.items()
+                if p.partition("/")[0] in (collections or ())
+            }
+            assert dict(verified.records) == asked
+            assert verified.blocks.keys() == {cid.raw for cid in asked.values()}
