@@ -183,8 +183,7 @@ def _is_outdated(state: RepoState, event: events.Account, origin: Origin) -> boo
     """Whether another source has already told of something later. Seqs order the events of one
     source; between sources only the events' own times can."""
     others = state.account_seq.keys() - {origin.source, NEWEST}
-    newest = min(state.account_seq.get(NEWEST, 0), origin.at)
-    return bool(others) and _time_of(event, origin) < newest
+    return bool(others) and _time_of(event, origin) < state.account_seq.get(NEWEST, 0)
 
 
 def _time_of(event: events.Account, origin: Origin) -> int:

@@ -91,8 +91,6 @@ def _refusal(state: RepoState, repo: VerifiedRepo, following: Continuation) -> V
         return None
     if following.head.rev < state.rev:
         return Verdict.OLDER
-    if state.data_cid is None:  # purged: only what came after the deletion counts
-        return Verdict.OLDER if following.head.rev <= state.rev else None
     same = repo.rev == state.rev and str(repo.data) != state.data_cid
     return Verdict.FORKED if same else None
 

@@ -70,6 +70,15 @@ def test_a_commit_that_is_older_than_what_we_hold_changes_nothing() -> None:
     assert batch.drops == {DropReason.STALE_REV: 2}, "our own commit again is no drop"
 
 
+def test_a_refused_commit_of_an_older_state_marks_nothing() -> None:
+    first, second, third = history()
+    batch = take(batch_of(None), first, second, third)
+    before = state_of(batch)
+    take(batch, second.without("prevData"))
+    assert state_of(batch) == before
+    assert batch.drops == {DropReason.MISSING_PREV_DATA: 1}
+
+
 def test_a_sync_of_a_state_that_we_have_left_says_nothing() -> None:
     repo = Repo()
     first = repo.commit(create(f"{DATASET}/a", dataset("one")))

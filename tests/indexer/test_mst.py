@@ -248,6 +248,24 @@ def test_a_subtree_that_skips_a_layer_is_refused() -> None:
     assert [path for path, _ in mst.walk(blocks, Cid.of(root))] == [A0, B2]
 
 
+def test_a_walk_is_as_strict_as_a_load() -> None:
+    subtree = node(entry(A0))
+    root = node(entry(B2), left=Cid.of(subtree))
+    blocks = {Cid.of(block).raw: block for block in (root, subtree)}
+    with pytest.raises(mst.InvalidMst) as caught:
+        list(mst.walk(blocks, Cid.of(root)))
+    assert caught.value.reason is DropReason.INVALID_MST
+
+
+def test_a_link_is_a_whole_cid() -> None:
+    """A decoder that gives links as bytes gives a byte string in the place of one just so."""
+    prefix = Cid.of(b"").raw[:4]
+    for length in (20, 36, 40):
+        wrong = node({**entry(A0), "v": prefix + bytes(length - 4)})
+        with pytest.raises(mst.InvalidMst):
+            mst.parse_node(wrong)
+
+
 def test_one_node_in_two_places_is_refused_at_once() -> None:
     """Or else a few blocks could unfold into work without end."""
     shared = node(left=OTHER)

@@ -6,9 +6,13 @@ from tests.mutants.mutant import Mutant, removed
 
 DECIDE = "indexer/decide.py"
 REPLACEMENT = "indexer/replacement.py"
+TURNS = "indexer/turns.py"
+VERSIONS = "indexer/versions.py"
 SCREEN = "indexer/screen.py"
 DECIDE_TESTS = "indexer/test_decide.py::test_"
 PIPELINE_TESTS = "indexer/test_pipeline.py::test_"
+ORDER_TESTS = "indexer/test_account_order.py::test_"
+REPLACEMENT_TESTS = "indexer/test_replacement.py::test_"
 SCREEN_TESTS = "indexer/test_screen.py::test_"
 
 CHAIN = (
@@ -43,15 +47,15 @@ CHAIN = (
     Mutant(
         "6: a refused commit that proves a newer state marks nothing",
         DECIDE,
-        "if (rejected.desynchronizes and newer) or",
-        "if",
+        "if rejected.desynchronizes and newer:",
+        "if False:",
         PIPELINE_TESTS + "a_rejected_commit_that_proves_a_newer_state_marks_the_repo",
     ),
     Mutant(
         "6: a sync of an older state marks the repo",
         DECIDE,
-        "if state is None or (state.rev is not None and proof.rev <= state.rev):",
-        "if state is None:",
+        "if state.rev is None or proof.rev > state.rev:",
+        "if True:",
         DECIDE_TESTS + "a_sync_of_a_state_that_we_have_left_says_nothing",
     ),
 )
@@ -60,7 +64,7 @@ ACCOUNTS = (
     Mutant(
         "account: an event that is replayed counts again",
         DECIDE,
-        "if state is None or event.seq <= state.account_seq.get(origin.source, 0):",
+        "if state is None or _is_repeated(state, event, origin):",
         "if state is None:",
         PIPELINE_TESTS + "an_old_account_event_that_is_replayed_changes_nothing",
     ),
@@ -71,6 +75,20 @@ ACCOUNTS = (
         "",
         PIPELINE_TESTS + "a_deleted_account_is_purged_and_its_old_commits_stay_away",
     ),
+    Mutant(
+        "account: a time to come has the last word",
+        DECIDE,
+        "return min(_claimed_time(event), origin.at)",
+        "return _claimed_time(event)",
+        ORDER_TESTS + "who_claims_a_time_to_come_has_not_the_last_word",
+    ),
+    Mutant(
+        "account: low seqs are never heard again",
+        DECIDE,
+        "return not state.account_seq.get(NEWEST, 0) < _claimed_time(event) <= origin.at",
+        "return True",
+        ORDER_TESTS + "a_source_that_was_set_up_anew_is_heard_under_low_seqs",
+    ),
     removed(
         "account: a deleted one still writes",
         DECIDE,
@@ -79,11 +97,43 @@ ACCOUNTS = (
     ),
 )
 
+REPLACED = (
+    Mutant(
+        "6: a refused commit of an older state marks the repo",
+        DECIDE,
+        "if rejected.desynchronizes and newer:",
+        "if rejected.desynchronizes:",
+        DECIDE_TESTS + "a_refused_commit_of_an_older_state_marks_nothing",
+    ),
+    Mutant(
+        "repo: one that is older than what was held takes back what was proved",
+        TURNS,
+        "if is_older(repo, turn.held):",
+        "if False:",
+        REPLACEMENT_TESTS
+        + "an_older_snapshot_takes_nothing_back_whatever_arrives_during_the_fetch",
+    ),
+    Mutant(
+        "repo: what it held before its deletion comes back",
+        REPLACEMENT,
+        "return repo.rev < held.rev or (held.data_cid is None and repo.rev == held.rev)",
+        "return repo.rev < held.rev",
+        REPLACEMENT_TESTS + "a_snapshot_from_before_a_deletion_brings_nothing_back",
+    ),
+    Mutant(
+        "repo: what was fetched while the account moved counts",
+        TURNS,
+        "if turn.waiting.moved:",
+        "if False:",
+        REPLACEMENT_TESTS + "a_snapshot_from_before_a_deletion_brings_nothing_back",
+    ),
+)
+
 RECORDS = (
     removed(
         "record: of any size",
-        REPLACEMENT,
-        "len(version.block) > events.MAX_RECORD",
+        VERSIONS,
+        "size > events.MAX_RECORD",
         PIPELINE_TESTS + "an_invalid_record_is_kept_aside_and_its_siblings_are_indexed",
     ),
 )
@@ -133,4 +183,4 @@ OF_SCREEN = (
     ),
 )
 
-MUTANTS = (*CHAIN, *ACCOUNTS, *RECORDS, *OF_SCREEN)
+MUTANTS = (*CHAIN, *ACCOUNTS, *REPLACED, *RECORDS, *OF_SCREEN)

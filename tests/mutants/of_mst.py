@@ -155,10 +155,31 @@ PLACE = (
     Mutant(
         "place: a subtree may skip a layer",
         MST,
-        'self.load(link, layer - 1, bounds[i] or b"", bounds[i + 1])',
+        "self.load(link, layer - 1, *bounds)",
         "self.load(link, (lambda ks: key_height(ks[0]) if ks else layer - 1)"
-        '(parse_node(self._blocks.get(link, _EMPTY))[0]), bounds[i] or b"", bounds[i + 1])',
+        "(parse_node(self._blocks.get(link, _EMPTY))[0]), *bounds)",
         TESTS + "a_subtree_that_skips_a_layer_is_refused",
+    ),
+    Mutant(
+        "place: a subtree may skip a layer where the tree is walked",
+        MST,
+        "yield from self.items(link, layer - 1, *bounds)",
+        "yield from self.items(link, (lambda ks: key_height(ks[0]) if ks else layer - 1)"
+        "(parse_node(self._blocks.get(link, _EMPTY))[0]), *bounds)",
+        TESTS + "a_walk_is_as_strict_as_a_load",
+    ),
+    removed(
+        "node: any number of entries",
+        MST,
+        "len(entries) > MAX_ENTRIES",
+        TESTS + "a_node_has_a_bounded_number_of_entries",
+    ),
+    Mutant(
+        "node: a link of any length",
+        MST,
+        "not isinstance(value, bytes) or len(value) != 36 or",
+        "not isinstance(value, bytes) or",
+        TESTS + "a_link_is_a_whole_cid",
     ),
     Mutant(
         "place: below its range",
@@ -206,7 +227,7 @@ PARTIAL = (
         "partial: a walk may lack nodes",
         MST,
         "self._whole",
-        TESTS + "a_walk_of_a_partial_tree_raises_before_it_yields",
+        TESTS + "a_walk_of_a_partial_tree_does_not_end",
     ),
     Mutant(
         "partial: what is missing is empty",

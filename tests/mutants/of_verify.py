@@ -133,7 +133,7 @@ STEP_3_SHAPE = (
     removed(
         "3: prevData may be missing",
         FILE,
-        "event.prev_data is None and event.since is not None",
+        "cannot_undo",
         TESTS + "a_commit_without_prev_data_is_its_own_case",
     ),
 )
@@ -335,34 +335,38 @@ WHOLE = (
         "repo: its rev is not held against the clock",
         FILE,
         "        _check_rev(signed.rev, None, now_us)\n"
-        "        records = dict(mst.walk(blocks, signed.data))",
-        "        records = dict(mst.walk(blocks, signed.data))",
+        "        records = _records(blocks, signed.data, collections)",
+        "        records = _records(blocks, signed.data, collections)",
         TESTS + "a_repo_is_of_its_did_and_key_and_time",
     ),
     Mutant(
         "repo: a part of the tree is enough",
         FILE,
-        "records = dict(mst.walk(blocks, signed.data))",
-        "records = {}\n"
-        "        for path, cid in mst.items(mst.load(blocks, signed.data)):\n"
-        "            if cid.raw not in blocks:\n"
-        "                break\n"
-        "            records[path] = cid",
+        "for path, cid in mst.walk(blocks, data):\n",
+        "for path, cid in mst.items(mst.load(blocks, data)):\n"
+        "        if cid.raw not in blocks:\n"
+        "            break\n",
         TESTS + "a_repo_cut_between_any_two_blocks_is_never_whole",
     ),
     Mutant(
         "repo: records may be missing",
         FILE,
-        'if collections is None or path.partition("/")[0] in collections:',
-        "if False:",
+        "        _record(path, cid, blocks)\n",
+        "",
         TESTS + "records_are_needed_of_the_collections_that_are_asked_for",
     ),
     Mutant(
         "repo: records of other collections are needed, too",
         FILE,
-        'if collections is None or path.partition("/")[0] in collections:',
-        "if True:",
+        'if collections is not None and path.partition("/")[0] not in collections:',
+        "if False:",
         TESTS + "records_are_needed_of_the_collections_that_are_asked_for",
+    ),
+    removed(
+        "repo: as many records, of paths as long as it likes",
+        FILE,
+        "len(found) > MAX_REPO_RECORDS or size > MAX_REPO_PATHS",
+        TESTS + "a_repo_of_paths_without_measure_is_refused",
     ),
     Mutant(
         "repo: as many blocks as it likes",
