@@ -100,7 +100,9 @@ def test_what_is_no_trail_does_no_harm(reefs: IndexBuilder, service: Service) ->
 def test_a_long_way_is_remembered_as_far_as_a_url_holds_it() -> None:
     turn = Turn.of(None, {})
     for number in range(2, 400):
-        turn = Turn.of("x" * 900, {"page": [str(number)], "back": turn.next("c" * 900)["back"]})
+        back = turn.next("c" * 900)["back"]
+        assert isinstance(back, tuple)
+        turn = Turn.of("x" * 900, {"page": [str(number)], "back": back})
         trail = turn.trail
         assert sum(map(len, trail)) <= MOST_TEXT
     assert turn.number == 399
