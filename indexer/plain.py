@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Event, State
 
@@ -167,12 +169,13 @@ class _Connection(ClientConnection):
         """While nothing is read, for want of room, an answer can't be heard, and is not missed."""
         assert self.ping_interval is not None
         assert self.ping_timeout is not None
-        while True:
-            await asyncio.sleep(self.ping_interval)
-            before = self._life
-            await self.ping()
-            await asyncio.sleep(self.ping_timeout)
-            if self._life == before and not self._held and self.protocol.state is State.OPEN:
-                self.protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
-                self.send_data()
-                self.transport.abort()
+        with suppress(ConnectionClosed):  # which ends it, and whoever receives says why
+            while True:
+                await asyncio.sleep(self.ping_interval)
+                before = self._life
+                await self.ping()
+                await asyncio.sleep(self.ping_timeout)
+                if self._life == before and not self._held and self.protocol.state is State.OPEN:
+                    self.protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+                    self.send_data()
+                    self.transport.abort()

@@ -125,19 +125,19 @@ class Processor:
         accounts. What is dropped for the same reason stays. Raises ``StoreError``."""
         outcome, batch = Outcome(), self._store.batch()
         arrivals: list[Arrival] = []
-        ids: dict[bytes, int] = {}
+        ids: list[int] = []
         for item in kept:
             try:
                 event = frames.parse(item.frame)
             except InvalidEvent:
                 continue  # as unreadable as before
             if isinstance(event, events.Commit | events.Sync | events.Account):
-                ids[item.frame] = item.id
+                ids.append(item.id)
                 received = Received(item.source, 0, item.frame, item.kept_at)
                 arrivals.append(Arrival(received, event))
         findings = self._prove(arrivals)
-        for arrival in arrivals:
-            batch.release(ids[arrival.received.frame])
+        for row, arrival in zip(ids, arrivals, strict=True):
+            batch.release(row)
             self._decide(arrival, batch, findings, outcome)
         outcome.resync |= self._newly_wanting(batch)
         if batch.has_effects:

@@ -21,7 +21,7 @@ _MAX_SOURCES = 1_000
 _ANSWER_BYTES = 100_000
 _ANSWER_SECONDS = 5.0
 _NOT_IMPLEMENTED = 501
-_TOO_MANY = 429
+_PASSING = frozenset({401, 403, 408, 429})  # what stands before a PDS may answer so for a while
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,13 @@ RELAY = Speaker(None)
 class Speakers:
     """Tells relays and PDSes apart: only a PDS describes itself (``describeServer``). Thread-safe.
 
-    An answer counts for an hour.
+    An answer counts for an hour; who has once described itself stays a PDS.
     """
 
     def __init__(self, http: HttpClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._http = http
         self._known = Answers[Speaker](ttl=_KNOWN_SECONDS, max_entries=_MAX_SOURCES, clock=clock)
+        self._pdses: dict[str, Speaker] = {}  # by origin, of sources that are configured
 
     def of(self, source: str) -> Speaker:
         """Who speaks at the firehose ``source``. Raises ``IdentityUnavailable`` if that could not
@@ -61,14 +62,18 @@ class Speakers:
         except (FetchFailed, XrpcError) as error:
             if error.status is None or _may_pass(error.status):
                 raise IdentityUnavailable(f"{origin} does not say what it is: {error}") from error
-            return RELAY
+            return self._pdses.get(origin, RELAY)
         except NetworkError as error:
             raise IdentityUnavailable(f"{origin} does not say what it is: {error}") from error
-        return _described(origin, answer)
+        found = _described(origin, answer)
+        if found is RELAY:
+            return self._pdses.get(origin, RELAY)
+        self._pdses[origin] = found
+        return found
 
 
 def _may_pass(status: int) -> bool:
-    return status == _TOO_MANY or (status >= 500 and status != _NOT_IMPLEMENTED)
+    return status in _PASSING or (status >= 500 and status != _NOT_IMPLEMENTED)
 
 
 def _described(origin: str, answer: object) -> Speaker:

@@ -77,6 +77,27 @@ def test_the_quarantine_is_listed_shown_and_replayed(tmp_path: Path) -> None:
         admin.quarantined_row(db, 1)
 
 
+def test_the_same_frame_of_two_sources_is_let_go_of_twice(tmp_path: Path) -> None:
+    db = tmp_path / "index.duckdb"
+
+    async def main() -> None:
+        async with Firehose() as net, Firehose() as other:
+            net.plc_is_down = True
+            message = first_commit(new_repo(net), "cats")
+            await net.send(message)
+            await other.send(message)
+            async with running(net, db, other, parked_seconds=60.0) as indexer:
+                await reached(indexer, net)
+                await reached(indexer, other)
+            assert len(admin.quarantined(db)) == 2
+            net.plc_is_down = False
+            config = IndexerConfig(db=db, plc=net.plc, dev=True)
+            assert await asyncio.to_thread(admin.replay, config) == 2
+
+    asyncio.run(main())
+    assert rows(db, "SELECT name FROM datasets") == [("cats",)]
+
+
 def test_a_repo_that_is_not_tracked_cannot_be_compared(tmp_path: Path) -> None:
     db = tmp_path / "index.duckdb"
     open_database(db).close()

@@ -85,6 +85,22 @@ def speaker(status: int, describes: Any) -> tuple[Speaker, str]:
     return asyncio.run(main())
 
 
+def test_who_has_once_described_itself_stays_a_pds() -> None:
+    """A page of its proxy for a moment must not let it speak for the accounts of others."""
+
+    async def main() -> None:
+        async with Host() as net:
+            http, now = HttpClient(Policy(dev=True)), [0.0]
+            speakers = Speakers(http, lambda: now[0])
+            first = await asyncio.to_thread(speakers.of, net.url)
+            for net.status, net.describes in ((404, {}), (200, "hello"), (501, {})):
+                now[0] += 10_000.0
+                assert await asyncio.to_thread(speakers.of, net.url) == first != RELAY
+            http.close()
+
+    asyncio.run(main())
+
+
 def test_a_host_that_describes_itself_is_a_pds() -> None:
     pds, origin = speaker(200, {"availableUserDomains": [], "did": "did:web:pds.example.com"})
     assert pds.speaks_for(origin)
@@ -110,7 +126,7 @@ def test_a_host_that_does_not_is_a_relay(status: int, describes: Any) -> None:
     assert found.speaks_for(None)
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503])
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 502, 503])
 def test_an_outage_makes_a_host_neither(status: int) -> None:
     with pytest.raises(IdentityUnavailable, match="does not say what it is"):
         speaker(status, {})
