@@ -14,8 +14,9 @@ from atdata.protocol.keys import key_of
 from atdata.protocol.namespaces import kind_of
 from indexer.batch import Batch, RepoState, SyncState
 from indexer.rows import uri_of
+from indexer.tables import InvalidRow, Rows
 from indexer.verify import VerifiedRepo
-from indexer.versions import Version, store_version
+from indexer.versions import Version, judged, put_judged, versions_of
 from indexer.waiting import Continuation
 
 
@@ -40,20 +41,30 @@ class Stored:
     invalid: Mapping[int, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A repo as ``source``, its PDS, served it. ``judged``: what comes of its records, by ``doc``,
+    as far as that is known already."""
+
+    repo: VerifiedRepo
+    source: str
+    judged: Mapping[int, Rows | InvalidRow]
+
+
 def replace_repo(
     batch: Batch,
     state: RepoState,
-    repo: VerifiedRepo,
+    snapshot: Snapshot,
     following: Continuation,
     stored: Stored,
-    source: str,
     at: int,
 ) -> Verdict:
-    """Make the rows of ``state`` those of ``repo`` with the commits ``following`` it.
+    """Make the rows of ``state`` those of ``snapshot`` with the commits ``following`` it.
 
-    Valid records of the same CID stay as they are; one that is not valid is judged again.
-    ``source`` is the PDS, ``at`` the time in microseconds since 1970.
+    Valid records of the same CID stay as they are; one that is not valid is judged again. ``at`` is
+    the time in microseconds since 1970.
     """
+    repo = snapshot.repo
     if (verdict := _refusal(state, repo, following)) is not None:
         return verdict
     wanted = _wanted(repo, following)
@@ -62,8 +73,10 @@ def replace_repo(
             batch.delete(state.did, doc)
     for doc, version in wanted.items():
         if stored.valid.get(doc) != str(version.cid):
-            known = stored.invalid.get(doc) == str(version.cid)
-            store_version(batch, version, source, at, known=known)
+            row = snapshot.judged.get(doc)
+            if row is None or _cid_of(row) != str(version.cid):
+                row = judged(version, snapshot.source, at)
+            put_judged(batch, row, at, known=stored.invalid.get(doc) == str(version.cid))
     sync = SyncState.SYNCED if following.complete else SyncState.DESYNCHRONIZED
     batch.set_repo(
         replace(
@@ -75,6 +88,10 @@ def replace_repo(
         )
     )
     return Verdict.SYNCED if following.complete else Verdict.AGAIN
+
+
+def _cid_of(row: Rows | InvalidRow) -> str:
+    return row.record.cid if isinstance(row, Rows) else row.cid
 
 
 def is_older(repo: VerifiedRepo, held: RepoState) -> bool:
@@ -97,13 +114,7 @@ def _refusal(state: RepoState, repo: VerifiedRepo, following: Continuation) -> V
 
 def _wanted(repo: VerifiedRepo, following: Continuation) -> dict[int, Version]:
     """``doc`` → the version that counts, of all records in indexed collections."""
-    wanted: dict[int, Version] = {}
-    for path, cid in repo.records.items():
-        collection, _, rkey = path.partition("/")
-        if kind_of(collection) is not None:
-            doc = key_of(uri_of(repo.did, collection, rkey))
-            block = repo.record(path)
-            wanted[doc] = Version(repo.did, collection, rkey, cid, str(repo.rev), block)
+    wanted = {version.doc: version for version in versions_of(repo)}
     for commit in following.commits:
         for op in commit.ops:
             if kind_of(op.collection) is None:

@@ -19,7 +19,7 @@ from indexer.batch import UNSERVED, Batch, RepoState, SyncState
 from indexer.decide import Proof, with_profile
 from indexer.drops import Drop, DropReason
 from indexer.queues import Depths, Queue
-from indexer.replacement import Verdict, is_older, replace_repo
+from indexer.replacement import Snapshot, Verdict, is_older, replace_repo
 from indexer.repos import Failed, Fetched, Gone
 from indexer.store import Store
 from indexer.verify import Head, Rejected, VerifiedCommit
@@ -203,7 +203,8 @@ class Turns:
         following = turn.waiting.after(Head(repo.did, repo.rev, repo.data))
         stored = self._store.documents(state.did)
         known = with_profile(state, fetched.profile)
-        verdict = replace_repo(batch, known, repo, following, stored, fetched.pds, at)
+        snapshot = Snapshot(repo, fetched.pds, fetched.judged)
+        verdict = replace_repo(batch, known, snapshot, following, stored, at)
         match verdict:
             case Verdict.SYNCED:
                 log.info("repo synced", did=state.did, rev=repo.rev, changes=len(batch.docs))

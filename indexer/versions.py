@@ -7,16 +7,19 @@ since a later release may know its lexicon.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from atdata.protocol.cid import Cid
 from atdata.protocol.errors import InvalidCbor, InvalidRecord
 from atdata.protocol.keys import key_of
+from atdata.protocol.namespaces import kind_of
 from indexer import events
 from indexer.batch import Batch
 from indexer.drops import Drop, DropReason
 from indexer.rows import Envelope, rows_of, uri_of
 from indexer.tables import InvalidRow, Rows
+from indexer.verify import VerifiedRepo
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,14 @@ class Version:
     def doc(self) -> int:
         """The record's key."""
         return key_of(uri_of(self.did, self.collection, self.rkey))
+
+
+def versions_of(repo: VerifiedRepo) -> Iterator[Version]:
+    """Of all records in indexed collections."""
+    for path, cid in repo.records.items():
+        collection, _, rkey = path.partition("/")
+        if kind_of(collection) is not None:
+            yield Version(repo.did, collection, rkey, cid, str(repo.rev), repo.record(path))
 
 
 def judged(version: Version, source: str, at: int) -> Rows | InvalidRow:
@@ -82,18 +93,20 @@ def _invalid(version: Version, reason: DropReason, detail: str, source: str, at:
     )
 
 
-def store_version(
-    batch: Batch, version: Version, source: str, at: int, *, known: bool = False
-) -> None:
-    """Judge ``version``, put what comes of it, and count it if it is not valid; unless that very
-    version is ``known`` not to be."""
-    row = judged(version, source, at)
+def store_version(batch: Batch, version: Version, source: str, at: int) -> None:
+    """Judge ``version``, and put what comes of it."""
+    put_judged(batch, judged(version, source, at), at)
+
+
+def put_judged(batch: Batch, row: Rows | InvalidRow, at: int, *, known: bool = False) -> None:
+    """Put what came of a version, and count it if it is not valid; unless that very version is
+    ``known`` not to be."""
     if isinstance(row, Rows):
         batch.put(row)
         return
     batch.put_invalid(row)
     if not known:
-        drop = Drop(DropReason(row.reason), row.detail, source, None, version.did, b"")
+        drop = Drop(DropReason(row.reason), row.detail, row.source, None, row.did, b"")
         batch.drop(drop, at, keep=False)  # its bytes are in the row
 
 

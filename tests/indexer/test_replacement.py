@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import duckdb
 import pytest
@@ -17,8 +17,10 @@ from indexer.decide import Entitled, Origin, Profile, on_account, on_commit
 from indexer.repos import Failed, Fetched, Gone
 from indexer.rows import uri_of
 from indexer.store import Store
+from indexer.tables import DatasetRow, Rows
 from indexer.turns import Result, Turns
 from indexer.verify import Head, VerifiedCommit, VerifiedRepo, verify_commit, verify_repo
+from indexer.versions import judged, versions_of
 from indexer.waiting import Waiting
 from tests.indexer.network import DATASET, dataset
 from tests.indexer.repo_builder import (
@@ -172,6 +174,25 @@ def test_records_that_are_gone_from_the_repo_go_from_the_index() -> None:
     assert list(index.names) == ["b"]
     query = "SELECT doc FROM changes WHERE action = 'delete'"
     assert index.connection.execute(query).fetchall() == [(key_of(uri_of(DID, DATASET, "a")),)]
+
+
+def test_what_was_judged_with_the_fetch_is_not_judged_by_the_writer() -> None:
+    """But for versions that arrived meanwhile: of these it is known by nobody else."""
+    index, author = Index(), Author()
+    index.turns.adopt([DID])
+    for name in "ab":
+        author.write(name, remove=False)
+    assert index.turns.begin(DID) is not None
+    answer = snapshot(author.repo)
+    rows = {v.doc: judged(v, PDS, NOW_US) for v in versions_of(answer.repo)}
+    told = {
+        doc: replace(row, detail=replace(row.detail, name=f"judged {row.detail.name}"))
+        for doc, row in rows.items()
+        if isinstance(row, Rows) and isinstance(row.detail, DatasetRow)
+    }
+    index.live(author.write("a", remove=False))
+    assert index.turns.end(DID, replace(answer, judged=told), NOW_US) is Result.SYNCED
+    assert index.names == {"a": author.names["a"], "b": f"judged {author.names['b']}"}
 
 
 def test_what_is_the_same_is_not_written_again() -> None:

@@ -15,6 +15,7 @@ from websockets.http11 import Request, Response
 from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Identity, Resolver
 from indexer.repos import Failed, Fetched, Gone, RepoClient, RepoLimits
+from indexer.tables import Rows
 from tests.indexer.network import (
     DATASET,
     Firehose,
@@ -76,6 +77,8 @@ def test_a_whole_repo_is_taken() -> None:
     answer = fetch(body(repo.car()), repo.did)
     assert isinstance(answer, Fetched)
     assert answer.repo.records == repo.paths
+    cids = sorted(row.record.cid for row in answer.judged.values() if isinstance(row, Rows))
+    assert cids == sorted(map(str, repo.paths.values())), "the writer need not judge them"
 
 
 @pytest.mark.parametrize(
