@@ -6,7 +6,7 @@ the commits that arrived meanwhile), and one that is older than what we hold cha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -43,12 +43,12 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A repo as ``source``, its PDS, served it. ``judged``: what comes of its records, by ``doc``,
-    as far as that is known already."""
+    """A repo as ``source``, its PDS, served it. ``judged``: what comes of its records, as far as
+    that is known already."""
 
     repo: VerifiedRepo
     source: str
-    judged: Mapping[int, Rows | InvalidRow]
+    judged: Sequence[Rows | InvalidRow]
 
 
 def replace_repo(
@@ -68,14 +68,14 @@ def replace_repo(
     if (verdict := _refusal(state, repo, following)) is not None:
         return verdict
     wanted = _wanted(repo, following)
+    at_hand = {_version_of(row): row for row in snapshot.judged}
     for doc in stored.valid.keys() | stored.invalid.keys():
         if doc not in wanted:
             batch.delete(state.did, doc)
     for doc, version in wanted.items():
         if stored.valid.get(doc) != str(version.cid):
-            row = snapshot.judged.get(doc)
-            if row is None or _cid_of(row) != str(version.cid):
-                row = judged(version, snapshot.source, at)
+            row = at_hand.get((doc, str(version.cid)))
+            row = judged(version, snapshot.source, at) if row is None else row
             put_judged(batch, row, at, known=stored.invalid.get(doc) == str(version.cid))
     sync = SyncState.SYNCED if following.complete else SyncState.DESYNCHRONIZED
     batch.set_repo(
@@ -90,8 +90,9 @@ def replace_repo(
     return Verdict.SYNCED if following.complete else Verdict.AGAIN
 
 
-def _cid_of(row: Rows | InvalidRow) -> str:
-    return row.record.cid if isinstance(row, Rows) else row.cid
+def _version_of(row: Rows | InvalidRow) -> tuple[int, str]:
+    of = row.record if isinstance(row, Rows) else row
+    return of.doc, of.cid
 
 
 def is_older(repo: VerifiedRepo, held: RepoState) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from atdata.network.http import HttpClient, xrpc_error
 from atdata.network.identity import Identity, Resolver
@@ -33,7 +32,6 @@ from indexer.tables import InvalidRow, Rows
 from indexer.verify import Rejected, VerifiedRepo, verify_repo
 from indexer.versions import judged, versions_of
 
-_NOTHING: Mapping[int, Rows | InvalidRow] = MappingProxyType({})
 _SMALL_BYTES = 8_000_000  # of a repo
 _LARGE_AT_ONCE = 2  # larger ones, with all their bytes in memory
 _ANSWER_SECONDS = 30.0
@@ -51,12 +49,12 @@ class RepoLimits:
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """A repo, verified, and who it is; ``pds`` is where it came from. ``judged``: what comes of its
-    records, by ``doc``, as far as that is known: it takes long, and the writer is not to wait."""
+    records, as far as that is known: it takes long, and the writer is not to wait."""
 
     repo: VerifiedRepo
     profile: Profile
     pds: str
-    judged: Mapping[int, Rows | InvalidRow] = _NOTHING
+    judged: tuple[Rows | InvalidRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +121,8 @@ class RepoClient:
             return _not_served(error)
         if isinstance(repo, Rejected):
             return Failed(f"{repo.reason}: {repo.detail}", repo.reason)
-        rows = {v.doc: judged(v, identity.pds, self._clock()) for v in versions_of(repo)}
-        return Fetched(repo, self._profile(identity), identity.pds, rows)
+        rows = (judged(v, identity.pds, self._clock()) for v in versions_of(repo))
+        return Fetched(repo, self._profile(identity), identity.pds, tuple(rows))
 
     def _verified(
         self, identity: Identity, key: PublicKey, max_bytes: int

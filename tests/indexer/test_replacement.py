@@ -184,12 +184,12 @@ def test_what_was_judged_with_the_fetch_is_not_judged_by_the_writer() -> None:
         author.write(name, remove=False)
     assert index.turns.begin(DID) is not None
     answer = snapshot(author.repo)
-    rows = {v.doc: judged(v, PDS, NOW_US) for v in versions_of(answer.repo)}
-    told = {
-        doc: replace(row, detail=replace(row.detail, name=f"judged {row.detail.name}"))
-        for doc, row in rows.items()
+    rows = [judged(v, PDS, NOW_US) for v in versions_of(answer.repo)]
+    told = tuple(
+        replace(row, detail=replace(row.detail, name=f"judged {row.detail.name}"))
+        for row in rows
         if isinstance(row, Rows) and isinstance(row.detail, DatasetRow)
-    }
+    )
     index.live(author.write("a", remove=False))
     assert index.turns.end(DID, replace(answer, judged=told), NOW_US) is Result.SYNCED
     assert index.names == {"a": author.names["a"], "b": f"judged {author.names['b']}"}
