@@ -64,7 +64,7 @@ def _value(condition: Condition) -> str:
 
 
 def _known(reader: Reader, condition: Condition) -> bool:
-    return reader.searcher.doc_freq(condition.field, _value(condition)) > 0
+    return reader.frequency(condition.field, _value(condition)) > 0
 
 
 def _quoted(value: str) -> str:

@@ -33,7 +33,7 @@ def correction(reader: Reader, query: DatasetQuery, total: int) -> tuple[str, ..
     fixed = {word for run in parsed.phrases for word in run}
     words = [word for word in parsed.needed if word not in fixed and tolerance(word)]
     unknown = [word for word in words if not _known(reader, word, word == parsed.prefix)]
-    doubtful = [word for word in words if reader.searcher.doc_freq(_FIELD, word) < COMMON]
+    doubtful = [word for word in words if reader.frequency(_FIELD, word) < COMMON]
     for suspects in (unknown,) if total else (unknown, doubtful):
         for most in (1, 2):
             if suspects and (found := _together(reader, query, suspects, most)):
@@ -43,9 +43,7 @@ def correction(reader: Reader, query: DatasetQuery, total: int) -> tuple[str, ..
 
 
 def _known(reader: Reader, word: str, begun: bool) -> bool:
-    if reader.searcher.doc_freq(_FIELD, word):
-        return True
-    return begun and bool(reader.searcher.terms_with_prefix(_FIELD, word, limit=1))
+    return reader.knows(word) or (begun and reader.begins_any(word))
 
 
 def _together(
@@ -79,7 +77,7 @@ def _best(reader: Reader, word: str, candidates: Sequence[str], most: int) -> st
     """The closest one, and of several that which most datasets have, then the first by text."""
     letters = set(word)
     close = [
-        (far, -reader.searcher.doc_freq(_FIELD, other), other)
+        (far, -reader.frequency(_FIELD, other), other)
         for other in candidates
         # Each letter that is changed makes two differences at most: nearly all words end here.
         if len(letters ^ set(other)) <= 2 * most

@@ -1,59 +1,42 @@
 """Questions to one state of the text index: hits in rank order, exact totals, counts of values.
 
-Rule: what the hits of a request are, how many, and with which values, comes from one searcher.
+The index has two parts: what is settled on disk, and the fresh one in memory with what has changed
+since; of the settled part, documents that are ``gone`` have changed and count no more. Rule: what
+the hits of a request are, how many, and with which values, comes from one state of both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import cached_property
+from heapq import merge
+from itertools import islice
 
-from tantivy import DocAddress, Query, Schema, Searcher
+from tantivy import Query, Schema
 
 from atdata.protocol.keys import key_of
-from search_api.ranked import at_once, by_tier
-from search_api.stored_view import StoredView, unpack
+from search_api.ranked import Hit
+from search_api.stored_view import StoredView
+from search_api.text_counts import together
 from search_api.text_document import BEGUN, PROMINENCE, SHORT
-from search_api.text_query import (
-    SORTS,
-    DatasetQuery,
-    Rank,
-    any_of,
-    both,
-    equal,
-    filters,
+from search_api.text_part import (
+    MAX_COMPLETIONS,
+    MAX_LABELS,
+    MAX_VALUES,
+    Asked,
+    CountedField,
+    Counts,
+    Labels,
+    Part,
+    remembered,
 )
-from search_api.tiers import matching, tiers
+from search_api.text_query import DatasetQuery, Rank, any_of, both, equal
 from search_api.word_forms import forms, roots
 
-MAX_VALUES = 65_000  # of one facet in one segment; the library counts no more
-
-FEW = 500  # hits that are ranked all at once
-MAX_COMPLETIONS = 32  # of a begun word that are looked for one by one
-REMEMBERED = 1_000  # answers of each kind
-MAX_LABELS = 50_000
-_HITS = "hits"
-
-Counts = list[tuple[str | int, int]]
-Asked = tuple[DatasetQuery, str | None]  # a query, and the facet whose conditions don't count
-Labels = dict[tuple[str, int], str]  # of a field's key: the value
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
-
-@dataclass(frozen=True, slots=True)
-class CountedField:
-    """A field whose values are counted: ``name`` as keys in a column, ``text`` as terms. To go
-    through all terms takes less time than through the hits where these are ``many``.
-
-    ``labels`` gives a dataset's values, whose keys are in the column; without it the keys are the
-    values, and the terms are their digits."""
-
-    name: str
-    text: str
-    many: int
-    labels: Callable[[StoredView], Sequence[str | None]] | None = None
+_ALL = PROMINENCE[-1]
+ValueCounts = list[tuple[str | int, int]]  # value as it is counted, hits
+_Found = tuple[Rank, StoredView]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,161 +50,106 @@ class Hits:
 
 class Reader:
     """One state of the index: everything up to change ``seq``; of the repos in ``stale`` it is not
-    known that they are as their hosts have them. ``labels`` are those of all states, since the
-    value of a key never changes. Any number of threads."""
+    known that they are as their hosts have them. ``labels`` are those of all states. Any number of
+    threads."""
 
     def __init__(
         self,
-        schema: Schema,
-        searcher: Searcher,
+        settled: Part,
+        fresh: Part,
+        gone: frozenset[int],
         seq: int,
         labels: Labels,
         stale: frozenset[int] = frozenset(),
     ) -> None:
-        self.schema, self.searcher, self.seq = schema, searcher, seq
-        self.stale = stale
+        self.schema: Schema = settled.schema
+        self.seq, self.stale = seq, stale
+        self._settled, self._fresh, self._gone, self._labels = settled, fresh, gone, labels
+        self._parts = settled, fresh
+        self._gone_totals: dict[Hashable, int] = {}
         self._begun: dict[tuple[str, str], tuple[Query | None]] = {}
         self._others: dict[str, tuple[str, ...]] = {}
-        self._totals: dict[Asked, int] = {}
-        self._counts: dict[tuple[Asked, str, int], Counts] = {}
-        self._labels = labels
 
     def with_stale(self, stale: frozenset[int]) -> Reader:
         """The same state of the index."""
-        return Reader(self.schema, self.searcher, self.seq, self._labels, stale)
+        return Reader(self._settled, self._fresh, self._gone, self.seq, self._labels, stale)
+
+    # --- hits -------------------------------------------------------------------------------
 
     def search(self, query: DatasetQuery, limit: int, after: Rank | None = None) -> Hits:
         """The ``limit`` best hits below ``after``, and how many hits there are in all."""
         page = self.page(query, limit, after)
         return Hits(tuple(rank for rank, _ in page), self.total(query), tuple(s for _, s in page))
 
-    def page(
-        self, query: DatasetQuery, limit: int, after: Rank | None = None
-    ) -> list[tuple[Rank, StoredView]]:
+    def page(self, query: DatasetQuery, limit: int, after: Rank | None = None) -> list[_Found]:
         """The ``limit`` best hits below ``after``."""
-        wanted, keys = filters(self.schema, query), SORTS[query.sort]
-        levels, total = tiers(self.schema, query, self), self.total(query)
-        if total <= FEW:
-            found = at_once(self.searcher, wanted, levels, keys, after, limit, total)
-        else:
-            found = by_tier(self.searcher, self.schema, wanted, levels, keys, after, limit)
-        return [(rank, self._stored(address)) for rank, address in found]
+        asked = self._asked(query)
+        fresh = self._fresh.page(asked, limit, after)
+        pages = [
+            ((rank, self._settled, at) for rank, at in self._still_there(asked, limit, after)),
+            ((rank, self._fresh, at) for rank, at in fresh),
+        ]
+        best = islice(merge(*pages, key=lambda hit: _place(hit[0])), limit)
+        return [(rank, part.view(address)) for rank, part, address in best]
 
-    def total(self, query: DatasetQuery, without: str | None = None) -> int:
-        """How many hits there are; without the conditions of the facet ``without``."""
-        asked = query, without
-        if (known := self._totals.get(asked)) is not None:
-            return known
-        return _remembered(self._totals, asked, self._count(self._inside(*asked)))
+    def total(self, query: DatasetQuery) -> int:
+        """How many hits there are."""
+        asked = self._asked(query)
+        return self._settled.total(asked) - self._gone_of(asked) + self._fresh.total(asked)
+
+    def example(self, field: str, value: int) -> StoredView | None:
+        """Any dataset whose integer ``field`` is ``value``."""
+        found = self.examples(equal(self.schema, field, value), 1)
+        return found[0] if found else None
+
+    def examples(self, inside: Query, limit: int) -> list[StoredView]:
+        """The ``limit`` newest datasets of ``inside``."""
+        settled = self._settled.newest(self._without_gone(inside), limit)
+        hits = [(order, self._settled, address) for order, address in settled]
+        hits += [(order, self._fresh, at) for order, at in self._fresh.newest(inside, limit)]
+        hits.sort(key=lambda hit: hit[0], reverse=True)
+        return [part.view(address) for _, part, address in hits[:limit]]
+
+    # --- values -----------------------------------------------------------------------------
 
     def counts(
         self, query: DatasetQuery, facets: Mapping[str, CountedField], size: int
-    ) -> dict[str, Counts]:
+    ) -> dict[str, ValueCounts]:
         """For each facet the ``size`` most frequent values over all hits, with how many hits have
         them. A facet's own filter does not count for it.
 
         Exact up to ``MAX_VALUES`` values in one segment of the index."""
         own = {c.facet for c in query.conditions if c.facet and not c.excluded}
-        found: dict[str, Counts] = {}
-        missing: dict[Asked, dict[str, CountedField]] = {}
-        for name, field in facets.items():
-            asked = query, name if name in own else None
-            known = self._counts.get((asked, field.name, size))
-            if known is None:
-                missing.setdefault(asked, {})[name] = field
-            else:
-                found[name] = known
-        for asked, fields in missing.items():
-            counted = self._top(asked, list(fields.values()), size)
-            for name, field in fields.items():
-                key = asked, field.name, size
-                found[name] = _remembered(self._counts, key, counted[field.name])
+        alike: dict[str | None, list[str]] = {}
+        for name in facets:
+            alike.setdefault(name if name in own else None, []).append(name)
+        found: dict[str, ValueCounts] = {}
+        for without, names in alike.items():
+            asked = self._asked(query, without)
+            counted = self._counted(asked, [facets[name] for name in names], size)
+            for name in names:
+                found[name] = self._labelled(facets[name], counted[facets[name].name])
         return found
-
-    def example(self, field: str, value: int) -> StoredView | None:
-        """Any dataset whose integer ``field`` is ``value``."""
-        hits = self.searcher.search(equal(self.schema, field, value), limit=1, count=False).hits
-        return self._stored(hits[0][1]) if hits else None
-
-    def examples(self, inside: Query, limit: int) -> list[StoredView]:
-        """The ``limit`` newest datasets of ``inside``."""
-        hits = self.searcher.search(inside, limit=limit, count=False, order_by_field="order").hits
-        return [self._stored(address) for _, address in hits]
-
-    # --- words ------------------------------------------------------------------------------
-
-    def begun(self, field: str, word: str) -> Query | None:
-        """What begins with ``word`` in ``field``; None if that is ``word`` alone, or nothing."""
-        if len(word) <= SHORT:
-            return Query.term_query(self.schema, field, BEGUN + word)
-        key = field, word
-        known = self._begun.get(key)  # of a tuple, since None is an answer, too
-        if known is None:
-            known = _remembered(self._begun, key, (self._completed(field, word),))
-        return known[0]
-
-    def others(self, word: str) -> tuple[str, ...]:
-        """The other forms of ``word`` that some dataset has; of a word that none has, also those
-        of the noun that it is made of."""
-        known = self._others.get(word)
-        if known is None:
-            made = (*forms(word), *(() if self.knows(word) else roots(word)))
-            known = _remembered(self._others, word, tuple(filter(self.knows, made)))
-        return known
-
-    def knows(self, word: str) -> bool:
-        """Whether some dataset has ``word``."""
-        return self.searcher.doc_freq(PROMINENCE[-1], word) > 0
-
-    # --- parts ------------------------------------------------------------------------------
-
-    def _inside(self, query: DatasetQuery, without: str | None) -> Query:
-        wanted = filters(self.schema, query, without)
-        return both([wanted, matching(self.schema, query, self)])
-
-    def _completed(self, field: str, word: str) -> Query | None:
-        words = [found for found, _ in self.searcher.terms_with_prefix(field, word)]
-        if words in ([], [word]):
-            return None
-        if len(words) > MAX_COMPLETIONS:  # one pass through them is then cheaper
-            return Query.regex_query(self.schema, field, f"{word}.*")
-        return any_of([Query.term_query(self.schema, field, found) for found in words])
-
-    def _count(self, inside: Query) -> int:
-        # Of a constant score no hit is better than the first. `count` is missing from the stubs.
-        found = self.searcher.search(Query.const_score_query(inside, 1.0), limit=1, count=True)
-        return int(found.count)  # type: ignore[attr-defined]
-
-    def _top(self, asked: Asked, fields: Sequence[CountedField], size: int) -> dict[str, Counts]:
-        """The counts of all ``fields``, by their names."""
-        # To go through the hits costs little more for all fields than for one. Where it takes long
-        # to tell the hits, as for a phrase, it is done once.
-        if asked[0].parsed.phrases or any(self.total(*asked) < field.many for field in fields):
-            return self._counted(asked, fields, size)
-        return {field.name: self._through_terms(asked, field, size) for field in fields}
-
-    def _through_terms(self, asked: Asked, field: CountedField, size: int) -> Counts:
-        inside = self._inside(*asked)
-        terms = self.searcher.terms_with_prefix(field.text, "", filter_query=inside, limit=size)
-        return [(value if field.labels else int(value), hits) for value, hits in terms if hits]
 
     def _counted(
         self, asked: Asked, fields: Sequence[CountedField], size: int
     ) -> dict[str, Counts]:
-        """All ``fields``, and the number of hits, in one pass."""
-        # Segments are counted one by one and then added up: what a segment left out as rare would
-        # be missing from the sum, so none leaves anything out.
-        wanted: dict[str, Any] = {
-            field.name: {"terms": {"field": field.name, "size": size, "segment_size": MAX_VALUES}}
+        fresh = self._fresh.counts(asked, fields, MAX_VALUES)
+        gone: dict[str, Counts] = {}
+        if self._gone:
+            inside = self._only_gone(asked.inside)
+            gone = self._settled.counts_among(inside, fields, MAX_VALUES).values
+
+        def settled(field: CountedField) -> Callable[[int], Counts]:
+            return lambda most: self._settled.counts(asked, [field], most)[field.name]
+
+        self._settled.counts(asked, fields, 2 * size)  # of all fields in one pass
+        return {
+            field.name: together(settled(field), fresh[field.name], gone.get(field.name, ()), size)
             for field in fields
         }
-        wanted[_HITS] = {"value_count": {"field": "doc"}}
-        found = self.searcher.aggregate(self._inside(*asked), wanted)
-        _remembered(self._totals, asked, int(found[_HITS]["value"]))
-        return {field.name: self._labelled(field, found[field.name]["buckets"]) for field in fields}
 
-    def _labelled(self, field: CountedField, buckets: Sequence[Mapping[str, Any]]) -> Counts:
-        counts = [(int(bucket["key"]), int(bucket["doc_count"])) for bucket in buckets]
+    def _labelled(self, field: CountedField, counts: Counts) -> ValueCounts:
         if field.labels is None:
             return list(counts)
         labels = ((self._label(field, key), hits) for key, hits in counts)
@@ -232,16 +160,85 @@ class Reader:
         known = self._labels.get((field.name, key))
         if known is None and field.labels and (example := self.example(field.name, key)):
             known = next(one for one in field.labels(example) if one and key_of(one) == key)
-            _remembered(self._labels, (field.name, key), known, MAX_LABELS)
+            remembered(self._labels, (field.name, key), known, MAX_LABELS)
         return known
 
-    def _stored(self, address: DocAddress) -> StoredView:
-        return unpack(self.searcher.doc(address).get_first("view"))  # type: ignore[arg-type]
+    # --- words ------------------------------------------------------------------------------
+
+    def begun(self, field: str, word: str) -> Query | None:
+        """What begins with ``word`` in ``field``; None if that is ``word`` alone, or nothing."""
+        if len(word) <= SHORT:
+            return Query.term_query(self.schema, field, BEGUN + word)
+        key = field, word
+        known = self._begun.get(key)  # of a tuple, since None is an answer, too
+        if known is None:
+            known = remembered(self._begun, key, (self._completed(field, word),))
+        return known[0]
+
+    def others(self, word: str) -> tuple[str, ...]:
+        """The other forms of ``word`` that some dataset has; of a word that none has, also those
+        of the noun that it is made of."""
+        known = self._others.get(word)
+        if known is None:
+            made = (*forms(word), *(() if self.knows(word) else roots(word)))
+            known = remembered(self._others, word, tuple(filter(self.knows, made)))
+        return known
+
+    def knows(self, word: str) -> bool:
+        """Whether some dataset has ``word``."""
+        return self.frequency(_ALL, word) > 0
+
+    def frequency(self, field: str, word: str) -> int:
+        """How many datasets have ``word`` in ``field``; some that have it no more may count."""
+        return sum(part.frequency(field, word) for part in self._parts)
+
+    def begins_any(self, word: str) -> bool:
+        """Whether a word of some dataset begins with ``word``."""
+        return any(part.begins_any(_ALL, word) for part in self._parts)
+
+    # --- the two parts ----------------------------------------------------------------------
+
+    @cached_property
+    def _gone_query(self) -> Query:
+        return Query.term_set_query(self.schema, "doc", sorted(self._gone))
+
+    def _gone_of(self, asked: Asked) -> int:
+        """How many hits of the settled part are gone."""
+        known = self._gone_totals.get(asked.key) if self._gone else 0
+        if known is None:
+            found = self._settled.among(self._only_gone(asked.inside))
+            known = remembered(self._gone_totals, asked.key, found)
+        return known
+
+    def _only_gone(self, inside: Query) -> Query:
+        return both([inside, self._gone_query])
+
+    def _without_gone(self, inside: Query) -> Query:
+        return both([inside], without=[self._gone_query]) if self._gone else inside
+
+    def _asked(self, query: DatasetQuery, without: str | None = None) -> Asked:
+        return Asked(self.schema, query, self, without)
+
+    def _still_there(self, asked: Asked, limit: int, after: Rank | None) -> Iterator[Hit]:
+        """At least ``limit`` hits of the settled part that are not gone, if there are so many."""
+        while True:
+            page = self._settled.page(asked, limit, after)
+            yield from (hit for hit in page if hit[0].doc not in self._gone)
+            if len(page) < limit:
+                return
+            after, limit = page[-1][0], 2 * limit
+
+    def _completed(self, field: str, word: str) -> Query | None:
+        words = sorted(
+            {begun for part in self._parts for begun in part.beginning_with(field, word)}
+        )
+        if words in ([], [word]):
+            return None
+        if len(words) > MAX_COMPLETIONS:  # one pass through them is then cheaper
+            return Query.regex_query(self.schema, field, f"{word}.*")
+        return any_of([Query.term_query(self.schema, field, found) for found in words])
 
 
-def _remembered(known: dict[Key, Value], key: Key, value: Value, most: int = REMEMBERED) -> Value:
-    """``value``, which is at ``key`` from now on; what others asked is forgotten at times."""
-    if len(known) >= most:
-        known.clear()
-    known[key] = value
-    return value
+def _place(rank: Rank) -> tuple[int, ...]:
+    """Sorts like the ranks themselves."""
+    return rank.tier, *(-key for key in rank.keys)

@@ -177,7 +177,7 @@ def test_files_that_are_lost_while_it_runs_are_made_anew(
     did = index.account("alice")
     schema = index.schema(did)
     index.dataset(did, "Corals", schema)
-    text_index = TextIndex(tmp_path / "lost", Database(index.connection))
+    text_index = TextIndex(tmp_path / "lost", Database(index.connection), fold=1)
     text_index.catch_up()
     shutil.rmtree(tmp_path / "lost")
     index.dataset(did, "Sponges", schema)
