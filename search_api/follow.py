@@ -14,8 +14,8 @@ from atdata.protocol.errors import StoreError
 from search_api.text_index import TextIndex
 
 RETRY_SECONDS = 2.0
-# A round costs nearly the same for one change as for fifty, since the text index merges what each
-# left: under steady changes they come seldom, so that a search has the processor.
+# A round costs nearly the same for one change as for fifty, most of it statements of the database:
+# under steady changes they come seldom, so that a search has the processor.
 SHARE = 5
 MOST_SECONDS = 0.5
 
