@@ -13,7 +13,7 @@ from itertools import pairwise
 from search_api.query_language import STOP_WORDS
 from search_api.text_query import DatasetQuery, both, filters
 from search_api.text_reader import Reader
-from search_api.tiers import all_of
+from search_api.tiers import all_of, rooted
 
 LEAST = 3  # letters of each part
 MAX_TRIES = 20
@@ -41,7 +41,7 @@ def parted(reader: Reader, query: DatasetQuery) -> Words:
         for at, word in enumerate(words)
         if word not in fixed and word.isalpha() and not reader.knows(word)
         for two in _parts(word)
-        if all(reader.knows(part) or reader.others(part) for part in two)
+        if all(reader.knows(part) or reader.others(part) or rooted(reader, [part]) for part in two)
     )
     return _first_found(reader, query, parts)
 

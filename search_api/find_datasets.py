@@ -106,22 +106,34 @@ def _as_changed(
 def _continued(reader: Reader, query: DatasetQuery, cursor: str, asked: str) -> _Plan:
     """The query of the first page, whatever it would find by now."""
     keys = SORTS[query.sort]
-    kinds: list[type[int] | type[str]] = [str, str, int, int, int, *(int for _ in keys)]
-    corrected, values, forms, relaxed, tier, *rest = paging.decode(cursor, asked, kinds)
+    kinds: list[type[int] | type[str]] = [str, str, str, int, int, int, *(int for _ in keys)]
+    corrected, made, values, forms, relaxed, tier, *rest = paging.decode(cursor, asked, kinds)
     words, read = tuple(query_words(str(corrected))), str(values).split("\n") if values else []
     fits = len(words) <= 2 * len(query.parsed.words) and len(read) in (0, near_places(query))
     if not (fits and 0 <= int(relaxed) <= MAX_QUERY_WORDS):
         raise InvalidCursor("the cursor belongs to another query; start again without it")
-    query = replace(query, forms=bool(forms), corrected=words, relaxed=int(relaxed))
     query = read_as(query, read) if read else query
+    query = replace(query, forms=bool(forms), corrected=words, relaxed=int(relaxed))
+    query = replace(query, rooted=_at_places(query, str(made)))
     after = Rank(int(tier), tuple(int(value) for value in rest))
     return _Plan(query, reader.total(query), after)
 
 
 def _cursor(asked: str, query: DatasetQuery, last: Rank) -> str:
-    changed = " ".join(query.corrected), "\n".join(query.read_as)
+    changed = " ".join(query.corrected), _places(query), "\n".join(query.read_as)
     flags = int(query.forms), query.relaxed
     return paging.encode(asked, (*changed, *flags, last.tier, *last.keys))
+
+
+def _places(query: DatasetQuery) -> str:
+    """Where the rooted words stand: much shorter than the words."""
+    words = (*query.parsed.words, *query.corrected)
+    return ",".join(str(words.index(word)) for word in query.rooted)
+
+
+def _at_places(query: DatasetQuery, places: str) -> tuple[str, ...]:
+    words, chosen = (*query.parsed.words, *query.corrected), places.split(",")
+    return tuple(word for at, word in enumerate(words) if str(at) in chosen)
 
 
 def _query_view(q: str) -> ParsedQueryView | None:

@@ -17,7 +17,7 @@ from atdata.protocol.keys import key_of
 from search_api.ranked import Hit, at_once, by_tier
 from search_api.stored_view import StoredView, unpack
 from search_api.text_query import SORTS, DatasetQuery, Rank, both, equal, filters
-from search_api.tiers import Dictionary, Tier, matching, tiers
+from search_api.tiers import Dictionary, Tier, matching, others_of, tiers
 
 MAX_VALUES = 65_000  # of one facet in one segment; the library counts no more
 FEW = 500  # hits that are ranked all at once
@@ -62,7 +62,7 @@ class Asked:
     ) -> None:
         self.schema, self.query, self._known, self._without = schema, query, known, without
         words = (*query.parsed.needed, *query.corrected) if query.forms else ()
-        self.key = query, without, tuple(map(known.others, words))
+        self.key = query, without, tuple(others_of(known, query, word) for word in words)
         self._made: list[Tier] = []
 
     @cached_property

@@ -57,15 +57,18 @@ class DatasetQuery:
     """What to find: the words of ``q``, and every one of ``conditions`` and ``spans``. Conditions
     within ``q`` are not read here.
 
-    With ``forms`` other forms of the words count, too. ``corrected`` are words that are looked for
-    beside those of ``q``. ``relaxed`` is how many of the words a hit has at least; 0: all.
-    ``read_as`` are the values that those of the near conditions were replaced by, if any was."""
+    With ``forms`` other forms of the words count, too, and of the words in ``rooted`` (which nobody
+    had when it was first asked) those of the noun that each is made of. ``corrected`` are words
+    that are looked for beside those of ``q``. ``relaxed`` is how many of the words a hit has at
+    least; 0: all. ``read_as`` are the values that those of the near conditions were replaced by, if
+    any was."""
 
     q: str = ""
     conditions: tuple[Condition, ...] = ()
     spans: tuple[Span, ...] = ()
     sort: str = "relevance"
     forms: bool = False
+    rooted: tuple[str, ...] = ()
     corrected: tuple[str, ...] = ()
     relaxed: int = 0
     read_as: tuple[str, ...] = ()

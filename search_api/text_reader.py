@@ -32,7 +32,7 @@ from search_api.text_part import (
     remembered,
 )
 from search_api.text_query import DatasetQuery, Rank, any_of, both, equal
-from search_api.word_forms import forms, roots
+from search_api.word_forms import forms
 
 _ALL = PROMINENCE[-1]
 ValueCounts = list[tuple[str | int, int]]  # value as it is counted, hits
@@ -176,12 +176,10 @@ class Reader:
         return known[0]
 
     def others(self, word: str) -> tuple[str, ...]:
-        """The other forms of ``word`` that some dataset has; of a word that none has, also those
-        of the noun that it is made of."""
+        """The other forms of ``word`` that some dataset has."""
         known = self._others.get(word)
         if known is None:
-            made = (*forms(word), *(() if self.knows(word) else roots(word)))
-            known = remembered(self._others, word, tuple(filter(self.knows, made)))
+            known = remembered(self._others, word, tuple(filter(self.knows, forms(word))))
         return known
 
     def knows(self, word: str) -> bool:

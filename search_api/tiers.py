@@ -8,7 +8,7 @@ them. Who writes an author's handle means that author's datasets before all othe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from tantivy import Occur, Query, Schema
 from search_api.query_language import ParsedQuery
 from search_api.text_document import PROMINENCE
 from search_api.text_query import DatasetQuery, any_of, both, everything
+from search_api.word_forms import roots
 from search_api.words import exact_form
 
 _SLOTS = 6  # in each place: one before, in one piece, in any order, begun, other forms, one behind
@@ -34,6 +35,9 @@ class Dictionary(Protocol):
     def others(self, word: str) -> tuple[str, ...]:
         """The other forms of ``word`` that some dataset has."""
 
+    def knows(self, word: str) -> bool:
+        """Whether some dataset has ``word``."""
+
 
 def tiers(schema: Schema, query: DatasetQuery, known: Dictionary) -> Iterator[Tier]:
     """Who ranks where, best first, each under its number. Made one by one: a first page seldom
@@ -42,13 +46,13 @@ def tiers(schema: Schema, query: DatasetQuery, known: Dictionary) -> Iterator[Ti
     if not parsed.words or query.sort != "relevance":
         yield 0, matching(schema, query, known)
         return
-    plain = _reading(schema, known, parsed, query.forms)
+    plain = _reading(schema, known, query, parsed)
     if parsed.author is not None:
         yield 0, plain.exact()
-        yield from _reading(schema, known, parsed.beside, query.forms).tiers_of(parsed.author, 1)
+        yield from _reading(schema, known, query, parsed.beside).tiers_of(parsed.author, 1)
     yield from plain.tiers(1 + _TIERS)
     if query.corrected:
-        plain = _reading(schema, known, _corrected(query), query.forms)
+        plain = _reading(schema, known, query, _corrected(query))
         yield from plain.tiers(1 + 2 * _TIERS)
     if query.relaxed:
         yield from plain.tiers_with_most(1 + 3 * _TIERS, query.relaxed)
@@ -59,10 +63,10 @@ def matching(schema: Schema, query: DatasetQuery, known: Dictionary) -> Query:
     parsed = query.parsed
     if not parsed.words:
         return everything(schema)
-    reading = _reading(schema, known, parsed, query.forms)
+    reading = _reading(schema, known, query, parsed)
     found = [reading.all_in(_ALL)]
     if query.corrected:
-        reading = _reading(schema, known, _corrected(query), query.forms)
+        reading = _reading(schema, known, query, _corrected(query))
         found.append(reading.all_in(_ALL))
     if query.relaxed:
         found.append(reading.most_in(_ALL, query.relaxed))
@@ -71,7 +75,18 @@ def matching(schema: Schema, query: DatasetQuery, known: Dictionary) -> Query:
 
 def all_of(schema: Schema, words: tuple[str, ...], known: Dictionary) -> Query:
     """All of ``words``, in any of their forms."""
-    return _reading(schema, known, ParsedQuery(words), forms=True).all_in(_ALL)
+    query = DatasetQuery(forms=True, rooted=rooted(known, words))
+    return _reading(schema, known, query, ParsedQuery(words)).all_in(_ALL)
+
+
+def rooted(known: Dictionary, words: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``words`` that nobody has, but the noun that they are made of. Whoever asks on from
+    page to page decides this once: a dataset that brings the word would take hits away."""
+    return tuple(
+        word
+        for word in dict.fromkeys(words)
+        if not known.knows(word) and any(map(known.knows, roots(word)))
+    )
 
 
 def steps(words: int) -> list[int]:
@@ -88,31 +103,41 @@ def _corrected(query: DatasetQuery) -> ParsedQuery:
     return replace(parsed, words=words, runs=runs)
 
 
-def _reading(schema: Schema, known: Dictionary, parsed: ParsedQuery, forms: bool) -> _Reading:
+def _reading(
+    schema: Schema, known: Dictionary, query: DatasetQuery, parsed: ParsedQuery
+) -> _Reading:
     pieces = (parsed.words[start:end] for start, end in parsed.runs)
     runs = tuple(Query.phrase_query(schema, "runs", list(piece)) for piece in pieces)
     name = " ".join(parsed.words)
-    return _Reading(schema, known, parsed.needed, name, parsed.prefix, forms, runs)
+    words = parsed.needed
+    others = {word: others_of(known, query, word) for word in words if query.forms}
+    return _Reading(schema, known, words, name, parsed.prefix, others, runs)
+
+
+def others_of(known: Dictionary, query: DatasetQuery, word: str) -> tuple[str, ...]:
+    """The other forms of ``word`` that count where forms do."""
+    more = roots(word) if word in query.rooted else ()
+    return (*known.others(word), *filter(known.knows, more))
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """One way to read the words: ``words`` decide, ``name`` is the name that they would be, and
-    ``prefix`` the last of them where that may be only begun. ``runs`` are those that were written
-    in one piece."""
+    ``prefix`` the last of them where that may be only begun. ``others`` are the other forms of each
+    that count, ``runs`` those that were written in one piece."""
 
     schema: Schema
     known: Dictionary
     words: tuple[str, ...]
     name: str
     prefix: str | None
-    forms: bool
+    others: Mapping[str, tuple[str, ...]]
     runs: tuple[Query, ...]
 
     def tiers(self, first: int) -> Iterator[Tier]:
         """All words, in one place after the other."""
         yield first, self.exact()
-        has_others = self.forms and any(self.known.others(word) for word in self.words)
+        has_others = any(self.others.values())
         for number, field in enumerate(PROMINENCE):
             at = first + 1 + _SLOTS * number
             whole = [self._term(field, word) for word in self.words]
@@ -175,8 +200,7 @@ class _Reading:
         """``word``, what it is the beginning of, its other forms."""
         begun = self.known.begun(field, word) if word == self.prefix else None
         found = [begun or self._term(field, word)]
-        if self.forms:
-            found += (self._term(field, other) for other in self.known.others(word))
+        found += (self._term(field, other) for other in self.others.get(word, ()))
         return found[0] if len(found) == 1 else any_of(found)
 
     def _term(self, field: str, word: str) -> Query:

@@ -14,7 +14,7 @@ from search_api.near_values import nearest_values
 from search_api.spelling import correction
 from search_api.text_query import DatasetQuery
 from search_api.text_reader import Reader
-from search_api.tiers import steps
+from search_api.tiers import rooted, steps
 
 PAGE = 25  # hits; with fewer, other forms of the words count, too
 FEW = 10  # hits; with fewer, of three words and more some may be missing
@@ -28,11 +28,13 @@ def widened(reader: Reader, query: DatasetQuery, fuzzy: bool) -> tuple[DatasetQu
     if fuzzy:
         query = nearest_values(reader, query)
     total, words = reader.total(query), query.parsed.needed
-    if fuzzy and total < PAGE and any(reader.others(word) for word in words):
-        query = replace(query, forms=True)
-        total = reader.total(query)
+    if fuzzy and total < PAGE:
+        made = rooted(reader, words)
+        if made or any(reader.others(word) for word in words):
+            query = replace(query, forms=True, rooted=made)
+            total = reader.total(query)
     if fuzzy and words and total < LITTLE and (found := _respelt(reader, query, total)):
-        query = replace(query, corrected=found)
+        query = replace(query, corrected=found, rooted=rooted(reader, (*words, *found)))
         total = reader.total(query)
     return _relaxed(reader, query, total, fuzzy)
 

@@ -173,6 +173,23 @@ def test_pages_are_stable_while_datasets_come_and_go(
     assert set(old) <= set(seen), "a dataset was skipped"
 
 
+def test_a_word_that_arrives_between_two_pages_takes_no_hit_away(
+    index: IndexBuilder, service: Service
+) -> None:
+    """What is read as its noun since nobody has it goes on being read so."""
+    did = index.account("alice")
+    schema = index.schema(did)
+    old = [index.dataset(did, f"orchest {number}", schema) for number in range(8)]
+    page = service.get("searchDatasets", q="orchestal", limit=3)
+    seen = [view["uri"] for view in page["datasets"]]
+    index.dataset(did, "orchestal", schema)
+    while "cursor" in page:
+        page = service.get("searchDatasets", q="orchestal", limit=3, cursor=page["cursor"])
+        seen += [view["uri"] for view in page["datasets"]]
+    assert seen == old[::-1]
+    assert service.names(q="orchestal") == ["orchestal"]
+
+
 def test_newest_is_first_and_a_tie_is_broken_by_key(index: IndexBuilder, service: Service) -> None:
     did = index.account("alice")
     schema = index.schema(did)
