@@ -48,9 +48,10 @@ class FieldCondition:
 @dataclass(frozen=True, slots=True)
 class ParsedQuery:
     """``words`` in the order asked, those of phrases among them; ``phrases`` and ``excluded`` as
-    runs of words. ``open_end``: the last word may be only begun. ``author``: what among the words
-    looks like a handle, or the first label of one; ``apart`` are the words of it. ``runs``: which
-    words were written without a blank between them (``time-series``), from and to."""
+    runs of words. ``open_end``: the last word may be only begun, also where conditions and
+    exclusions stand behind it. ``author``: what among the words looks like a handle, or the first
+    label of one; ``apart`` are the words of it. ``runs``: which words were written without a blank
+    between them (``time-series``), from and to."""
 
     words: tuple[str, ...] = ()
     phrases: tuple[tuple[str, ...], ...] = ()
@@ -101,7 +102,6 @@ def parse_query(text: str) -> ParsedQuery:
     apart: list[str] = []
     runs: list[tuple[int, int]] = []
     for token in _TOKEN.finditer(text):
-        open_end = False
         quoted = token["quoted"] is not None
         value = token["quoted"] if quoted else token["bare"]
         run = tuple(query_words(value))
@@ -111,11 +111,13 @@ def parse_query(text: str) -> ParsedQuery:
             conditions.append(condition)
         elif full:
             words += query_words(token[0])
+            open_end = False
         elif token["field"] is None and token["minus"] and run:
             excluded.append(run)
         elif token["field"] is None and quoted and run:
             phrases.append(run)
             words += run
+            open_end = False
         else:
             found = query_words(token[0])
             words += found
@@ -123,7 +125,7 @@ def parse_query(text: str) -> ParsedQuery:
                 author, apart = token[0].removeprefix("@").lower(), found
             elif len(found) > 1:
                 runs.append((len(words) - len(found), len(words)))
-            open_end = bool(found) and not text[token.end() :].strip()
+            open_end = open_end or bool(found)
     if len(words) > MAX_QUERY_WORDS:
         author, apart, runs = None, [], []
     return ParsedQuery(

@@ -30,7 +30,10 @@ def condition(name: str, value: str, *, excluded: bool = False) -> ParsedQuery:
             ParsedQuery(("coral", "reef", "fish"), (("coral", "reef"),), open_end=True),
         ),
         ('fish "coral reef"', ParsedQuery(("fish", "coral", "reef"), (("coral", "reef"),))),
-        ("reef -bleached", ParsedQuery(("reef",), excluded=(("bleached",),))),
+        (
+            "reef -bleached",
+            ParsedQuery(("reef",), excluded=(("bleached",),), open_end=True),
+        ),
         ('-"red sea" reef', ParsedQuery(("reef",), excluded=(("red", "sea"),), open_end=True)),
         ("tag:marine", condition("tag", "marine")),
         ('tag:"red sea"', condition("tag", "red sea")),
@@ -77,8 +80,17 @@ def test_the_last_word_may_be_begun_but_not_in_quotes() -> None:
     assert parse_query("coral re").prefix == "re"
     assert parse_query('coral "re"').prefix is None
     assert parse_query("coral the").prefix is None
-    assert parse_query("coral tag:re").prefix is None
     assert parse_query("th").prefix == "th"
+
+
+@pytest.mark.parametrize("behind", ["tag:marine", "-bleached", '-"red sea" tag:a', "-", "-- !"])
+def test_what_narrows_a_search_leaves_its_last_word_open(behind: str) -> None:
+    assert parse_query(f"coral re {behind}").prefix == "re"
+
+
+@pytest.mark.parametrize("behind", ['"red sea"', "the"])
+def test_more_words_end_it(behind: str) -> None:
+    assert parse_query(f"coral re {behind}").prefix is None
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,8 @@ REEF, FOXES, WHALES, CALLS = "Coral Reef Images", "Red Foxes", "The Whale Record
         ("CORAL CALLS!", [CALLS]),
         ("reef ima", [REEF]),
         ("wavef", [CALLS, WHALES]),
+        ("wavef tag:marine", [WHALES]),
+        ("wavef -whale", [CALLS]),
         ("!?", [CALLS, WHALES, FOXES, REEF]),
     ],
 )
