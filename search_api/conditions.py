@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from atdata.protocol.body import refers
 from atdata.protocol.errors import InvalidSyntax
 from atdata.protocol.keys import key_of
 from atdata.protocol.licenses import spdx_of
@@ -31,8 +32,9 @@ _spdx_of = lru_cache(maxsize=1_000)(spdx_of)
 @dataclass(frozen=True, slots=True)
 class Question:
     """What datasets to find; every given condition must hold. Of ``tags`` and ``fields`` all are
-    wanted, of the other tuples any one. Bounds of ``samples`` and ``bytes`` are inclusive,
-    ``created`` is from (inclusive) and to (exclusive) in milliseconds since 1970.
+    wanted, of the other tuples any one. ``schema``: URIs as datasets refer to schemas. Bounds of
+    ``samples`` and ``bytes`` are inclusive, ``created`` is from (inclusive) and to (exclusive) in
+    milliseconds since 1970.
     ``narrow_tags``: the facet of tags counts hits that carry all of ``tags``, so that each count is
     what adding that tag would leave; otherwise they do not count for it."""
 
@@ -40,7 +42,7 @@ class Question:
     tags: tuple[str, ...] = ()
     tags_any: tuple[str, ...] = ()
     license: tuple[str, ...] = ()
-    schema: tuple[AtUri, ...] = ()
+    schema: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     author: tuple[Did | Handle, ...] = ()
     storage: tuple[str, ...] = ()
@@ -111,7 +113,8 @@ class Conditions:
             case "tag":
                 made = self._tags(values)
             case "license":
-                made = self._licenses(values)
+                called = (spdx for value in values for spdx in licenses_called(value))
+                made = self._licenses([*values, *called])
             case "schema":
                 made = self._schemas(values)
             case "author" | "did":
@@ -131,28 +134,27 @@ class Conditions:
     def _licenses(self, licenses: Sequence[str]) -> Condition:
         forms = [(_spdx_of(text) or text).lower() for text in licenses]
         forms += map(self._fold, licenses)
-        forms += (spdx.lower() for text in licenses for spdx in licenses_called(text))
         return Condition("license", tuple(dict.fromkeys(forms)), facet="licenses")
 
     def _schemas(self, values: Sequence[str]) -> Condition:
         """By URI, or else by the words of a name, all of one value's."""
-        try:
-            uris = [AtUri.parse(value) for value in values]
-        except InvalidSyntax:
-            names = (" ".join(query_words(value)) for value in values)
-            return Condition("schema_words", tuple(filter(None, names)), facet="schemas")
-        return Condition("schema", self._keys(uris), facet="schemas")
+        if all(map(refers, values)):
+            return Condition("schema", self._keys(values), facet="schemas")
+        names = (" ".join(query_words(value)) for value in values)
+        return Condition("schema_words", tuple(filter(None, names)), facet="schemas")
 
-    def _keys(self, uris: Iterable[AtUri]) -> tuple[int, ...]:
-        found: list[int] = []
-        for uri in uris:
-            if isinstance(uri.authority, Did):
-                found.append(key_of(str(uri)))
-                continue
-            with self._database.session() as session:
-                key = queries.key_of_uri(session, uri)
-            found += [] if key is None else [key]
-        return tuple(found)
+    def _keys(self, uris: Iterable[str]) -> tuple[int, ...]:
+        """Of each as datasets may have it, and of where its handle leads."""
+        keys = (key for uri in uris for key in (key_of(uri), self._key_by_did(uri)))
+        return tuple(dict.fromkeys(key for key in keys if key is not None))
+
+    def _key_by_did(self, uri: str) -> int | None:
+        try:
+            parsed = AtUri.parse(uri)
+        except InvalidSyntax:
+            return None
+        with self._database.session() as session:
+            return queries.key_of_uri(session, parsed)
 
     def _repos(self, accounts: Iterable[Did | Handle]) -> tuple[int, ...]:
         found: list[int] = []

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from atdata.protocol.views import DatasetView
 from search_api import queries
 from search_api.database import FEW_KEYS, Row, Session, among, picked
-from search_api.stored_view import license_label
 from search_api.views import DATASET, IDENTITY, TAGS, clean_tags, dataset_view
 
 MAX_FIELDS = 1_000  # field names of one schema that are searched
@@ -26,10 +25,10 @@ _LAST_MS = 2**42 - 1  # the year 2109
 @dataclass(frozen=True, slots=True)
 class DatasetText:
     """One visible dataset, and ``view`` as it is shown. ``tags`` and ``licenses`` are folded,
-    ``license_label`` is the SPDX expression or else what was written. ``order`` sorts newer above
-    older: milliseconds, then bits of ``doc`` so that it is nearly unique; ``updated`` is when this
-    version was indexed, in microseconds. ``kinds`` are kinds and dtypes of the schema's fields,
-    ``formats`` says how and as what the shards are kept (``blobs``, ``tar``)."""
+    ``license_label`` is the SPDX expression or else what was written, folded. ``order`` sorts newer
+    above older: milliseconds, then bits of ``doc`` so that it is nearly unique; ``updated`` is when
+    this version was indexed, in microseconds. ``kinds`` are kinds and dtypes of the schema's
+    fields, ``formats`` says how and as what the shards are kept (``blobs``, ``tar``)."""
 
     doc: int
     repo: int
@@ -175,7 +174,7 @@ def _text(row: Row, schema: tuple[str, str] | None, fields: Sequence[Row]) -> Da
         view=view,
         tags=tuple(filter(None, clean_tags(folded))),
         licenses=tuple(form for form in (spdx, written) if form),
-        license_label=license_label(view),
+        license_label=view.license_spdx or written,
         handle=None if view.handle == NO_HANDLE else view.handle,
         fields=tuple(name for name, _, _ in fields),
         kinds=tuple(kind.lower() for field in fields for kind in field[1:] if kind),

@@ -20,7 +20,7 @@ from atdata.protocol.discovery_views import (
     SchemaVersions,
     SimilarDatasets,
 )
-from atdata.protocol.errors import NotFound
+from atdata.protocol.errors import InvalidSyntax, NotFound
 from atdata.protocol.keys import key_of
 from atdata.protocol.syntax import AtUri, Did, Handle
 from atdata.protocol.views import (
@@ -115,7 +115,7 @@ class Discovery:
                 names = _canonical(session, source)
             elif dataset is not None:
                 written = queries.dataset(session, dataset).dataset.schema_uri
-                names = _canonical(session, AtUri.parse(written))
+                names = _as_written(session, written)
             targets = _canonical(session, target) if target else {}
             if needs:
                 targets = schema_search.fitting(session, needs)
@@ -240,6 +240,14 @@ class Discovery:
             found = vocabulary.licenses(session, begin, folded, limit + 1, after)
         page, last = paging.cut(found, limit)
         return LicensePage(page, paging.encode(asked, (last.count, last.license)) if last else None)
+
+
+def _as_written(session: Session, uri: str) -> dict[int, str]:
+    """The same for a URI that a dataset has; of no record's URI (a family's), itself."""
+    try:
+        return _canonical(session, AtUri.parse(uri))
+    except InvalidSyntax:
+        return {key_of(uri): uri}
 
 
 def _canonical(session: Session, uri: AtUri) -> dict[int, str]:

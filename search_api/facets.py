@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from atdata.protocol.views import FacetsView, FacetValue
 from search_api import corpus
-from search_api.stored_view import license_label
 from search_api.text_document import KEY
 from search_api.text_part import CountedField
 from search_api.text_query import DatasetQuery
@@ -22,7 +21,7 @@ FACET_SIZE = 50  # values of each
 FIELDS = {
     "tags": CountedField("tag" + KEY, "tag", 300_000, lambda held: held.tags),
     "licenses": CountedField(
-        "license_label" + KEY, "license_label", 20_000, lambda held: (license_label(held.view),)
+        "license_label" + KEY, "license_label", 20_000, lambda held: (held.license,)
     ),
     "storage": CountedField(
         "storage" + KEY, "storage", 20_000, lambda held: (held.view.storage_kind,)

@@ -5,12 +5,13 @@ Those beside search are in ``discovery_methods``.
 
 from __future__ import annotations
 
-from atdata.protocol.errors import NotFound
+from atdata.protocol.body import refers
+from atdata.protocol.errors import NotFound, quote
 from atdata.protocol.namespaces import FOUNDATION
 from atdata.protocol.syntax import AtUri, parse_at_identifier
 from search_api.conditions import Question
 from search_api.search import Search
-from search_api.xrpc import Method, Params
+from search_api.xrpc import Method, Params, invalid
 
 SEARCH_DATASETS = f"{FOUNDATION}.searchDatasets"
 FIND_LENSES = f"{FOUNDATION}.findLenses"
@@ -28,7 +29,7 @@ def question(params: Params) -> Question:
         tags=params.texts("tags"),
         tags_any=params.texts("tagsAny"),
         license=params.texts("license"),
-        schema=tuple(AtUri.parse(uri) for uri in params.texts("schema")),
+        schema=tuple(map(_reference, params.texts("schema"))),
         fields=params.texts("fields"),
         author=tuple(parse_at_identifier(account) for account in params.texts("author")),
         storage=params.texts("storage"),
@@ -39,6 +40,13 @@ def question(params: Params) -> Question:
         sort=params.text("sort") or "relevance",
         fuzzy=params.text("fuzzy") != "off",
     )
+
+
+def _reference(text: str) -> str:
+    """As datasets refer to schemas, which is looser than format at-uri."""
+    if not refers(text):
+        raise invalid(f"schema: {quote(text)} is not an AT URI")
+    return text
 
 
 def required_uri(params: Params) -> AtUri:

@@ -19,13 +19,14 @@ _SIZE, _TAGS = _NAMES.index("size"), _NAMES.index("tags")
 
 @dataclass(frozen=True, slots=True)
 class StoredView:
-    """The view, the key of its schema, the names of that schema's fields, and the tags as they are
-    counted (folded)."""
+    """The view, the key of its schema, the names of that schema's fields, and the tags (folded) and
+    the licence as they are counted."""
 
     view: DatasetView
     schema: int
     fields: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    license: str | None = None
 
 
 def pack(stored: StoredView) -> bytes:
@@ -34,17 +35,12 @@ def pack(stored: StoredView) -> bytes:
     size = stored.view.size
     values[_SIZE] = (size.samples, size.bytes, size.shards)
     kept = stored.fields[:MAX_FIELDS]
-    return orjson.dumps([stored.schema, kept, stored.tags, values])
+    return orjson.dumps([stored.schema, kept, stored.tags, stored.license, values])
 
 
 def unpack(data: bytes) -> StoredView:
     """What ``pack`` was given; only for bytes that it made."""
-    schema, names, tags, values = orjson.loads(data)
+    schema, names, tags, license_, values = orjson.loads(data)
     values[_SIZE] = SizeView(*values[_SIZE])
     values[_TAGS] = tuple(values[_TAGS])
-    return StoredView(DatasetView(*values), schema, tuple(names), tuple(tags))
-
-
-def license_label(view: DatasetView) -> str | None:
-    """Under which licence a dataset is counted: the SPDX expression, or else what was written."""
-    return view.license_spdx or (view.license or "").strip(" ") or None
+    return StoredView(DatasetView(*values), schema, tuple(names), tuple(tags), license_)

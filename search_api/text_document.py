@@ -19,7 +19,7 @@ from search_api.stored_view import LAYOUT, StoredView, pack
 from search_api.words import exact_form, index_words, normal, query_words
 
 # Of everything in this module, in `words`, in `license_names` and in `stored_view`.
-VERSION = "7-" + hashlib.sha256(LAYOUT.encode()).hexdigest()[:8]
+VERSION = "8-" + hashlib.sha256(LAYOUT.encode()).hexdigest()[:8]
 
 # Each field holds the words of the one before and more, so that "all words are in it" says how
 # prominent the place is where they were found.
@@ -72,7 +72,8 @@ def document(text: DatasetText) -> tantivy.Document:
     """A dataset as the index sees it."""
     made = tantivy.Document()
     made.add_text("marker", "dataset")
-    made.add_bytes("view", pack(StoredView(text.view, text.schema, text.fields, text.tags)))
+    stored = StoredView(text.view, text.schema, text.fields, text.tags, text.license_label)
+    made.add_bytes("view", pack(stored))
     _add_keys(made, text)
     for name, values in (
         ("exact", (exact_form(text.name),)),
@@ -133,7 +134,7 @@ def _add_keys(made: tantivy.Document, text: DatasetText) -> None:
 
 def _add_words(made: tantivy.Document, text: DatasetText) -> None:
     schema, handle = text.schema_name or "", text.handle or ""
-    license_ = text.license_label or ""
+    license_ = text.view.license_spdx or text.view.license or ""
     places = (
         [text.name],
         list(text.tags),

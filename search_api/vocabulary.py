@@ -1,6 +1,7 @@
 """Which tags and licences the visible datasets have, and which go together.
 
-Rule: tags are compared without case and outer blanks; counts are of datasets, each once.
+Rule: tags, and licences that are no SPDX expression, are compared without case and outer blanks;
+counts are of datasets, each once.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _TAGS = _COUNTED.format(
     f"AND {_WITHIN}"
 )
 _LICENSES = _COUNTED.format(
-    values="SELECT doc, coalesce(license_spdx, nullif(trim(license), '')) AS value "  # noqa: S608
+    values="SELECT doc, coalesce(license_spdx, lower(nullif(trim(license), ''))) AS value "  # noqa: S608
     f"FROM datasets WHERE value IS NOT NULL AND starts_with(lower(value), $5) AND {_WITHIN}"
 )
 

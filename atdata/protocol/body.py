@@ -31,6 +31,11 @@ MAX_TAG = 150
 _AT_URI = re.compile(r"at://[A-Za-z0-9._:%-]+(/[A-Za-z0-9.-]+(/[A-Za-z0-9._:~@+-]+)?)?")
 
 
+def refers(text: str) -> bool:
+    """Whether ``text`` can stand in a record where another one is referred to."""
+    return _AT_URI.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     """An object inside a record, and the path that leads to it."""
@@ -71,7 +76,7 @@ class Body:
     def at_uri(self, name: str) -> str:
         """Text that looks like an AT URI; its record key may be of a schema family."""
         uri = self.text(name, MAX_AT_URI)
-        if _AT_URI.fullmatch(uri) is None:
+        if not refers(uri):
             raise InvalidRecord(self.at(name), f"{quote(uri)} is not an AT URI")
         return uri
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from atdata.protocol.licenses import spdx_of
 from atdata.protocol.views import FacetsView, FacetValue
-from search_api.license_names import licenses_called
 from search_api.web.search_state import STORAGE, Here, parameters
 
 COUNTED = 30  # values of a facet, so that chosen ones that are not among the first are found
@@ -136,7 +135,7 @@ def _folded(value: str) -> str:
 
 def _means(asked: str, value: str) -> bool:
     """Whether ``asked`` is a way to say ``value``."""
-    return _folded(asked) == _folded(value) or value in licenses_called(asked)
+    return _folded(asked) == _folded(value)
 
 
 def _among(values: Sequence[str], value: str) -> bool:

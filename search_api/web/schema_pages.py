@@ -84,7 +84,7 @@ class SchemaPages:
             "schema.html",
             schema=detail.schema,
             versions=self._versions(schema),
-            datasets=self._search.datasets(Question(schema=(schema,)), DATASETS, None),
+            datasets=self._search.datasets(Question(schema=(str(schema),)), DATASETS, None),
             compatible=self._compatible(schema),
             away=away,
             here=here,

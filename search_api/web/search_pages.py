@@ -71,7 +71,7 @@ class SearchPages:
     def _names(self, asked: Question, found: DatasetPage) -> dict[str, str]:
         """How schemas and authors are called, those that are counted and those asked for."""
         names = state.names(found.facets)
-        schemas = [uri for uri in map(str, asked.schema) if uri not in names]
+        schemas = [uri for uri in asked.schema if uri not in names]
         authors = [did for did in map(str, asked.author) if did not in names]
         if schemas:
             names |= self._search.schema_names(schemas)

@@ -91,7 +91,7 @@ def parameters(asked: Question) -> dict[str, object]:
         "tags": asked.tags,
         "tagsAny": asked.tags_any,
         "license": asked.license,
-        "schema": tuple(map(str, asked.schema)),
+        "schema": asked.schema,
         "fields": asked.fields,
         "author": tuple(map(str, asked.author)),
         "storage": asked.storage,

@@ -95,6 +95,49 @@ def test_a_cursor_goes_with_and_without_facets(
     }
 
 
+def test_every_value_can_be_chosen_and_finds_as_many_as_were_counted(
+    index: IndexBuilder, service: Service
+) -> None:
+    """Also what looks like nothing of the sort: a schema family's URI, a licence in words."""
+    alice = index.account("alice")
+    image = index.schema(alice)
+    family = f"at://{alice}/ac.foundation.dataset.sampleSchema/test.image@1.0.0"
+    for schema, written, spdx in (
+        (image, "Custom Terms", None),
+        (family, "custom terms ", None),
+        (family, "ÉTÉ", None),
+        (image, "été", None),
+        (image, "Public Domain", None),
+        (image, "CC0", "CC0-1.0"),
+        (image, "unlicense", "Unlicense"),
+        (image, None, None),
+    ):
+        index.dataset(alice, "x", schema, license_as_written=written, spdx=spdx)
+    facets = service.get("searchDatasets", facets=["schemas", "licenses"])["facets"]
+    assert counts(facets["schemas"]) == {image: 6, family: 2}
+    licenses = {"custom terms": 2, "été": 2, "public domain": 1, "CC0-1.0": 1, "Unlicense": 1}
+    assert counts(facets["licenses"]) == licenses
+    for parameter, facet in (("schema", "schemas"), ("license", "licenses")):
+        for value, count in counts(facets[facet]).items():
+            found = service.get("searchDatasets", **{parameter: value})
+            assert found["hitsTotal"] == count, value
+    listed = service.get("listLicenses")["licenses"]
+    assert {found["license"]: found["count"] for found in listed} == licenses
+    assert service.get("searchDatasets", q=f"schema:{family}")["hitsTotal"] == 2
+
+
+def test_a_schema_by_handle_is_what_it_leads_to_and_who_names_it_so(
+    index: IndexBuilder, service: Service
+) -> None:
+    alice = index.account("alice")
+    image = index.schema(alice)
+    by_handle = image.replace(alice, "alice.test")
+    index.dataset(alice, "by DID", image)
+    index.dataset(alice, "by handle", by_handle)
+    assert service.names(schema=by_handle) == ["by handle", "by DID"]
+    assert service.names(schema=image) == ["by DID"]
+
+
 def test_counts_are_exact_over_many_segments_and_values(
     index: IndexBuilder, service: Service
 ) -> None:

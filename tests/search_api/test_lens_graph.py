@@ -82,6 +82,18 @@ def test_a_path_from_a_schema_or_a_dataset(shelf: Shelf, service: Service) -> No
     assert service.get("findLensPath", source=shelf.a, target=shelf.c, hops=1)["paths"] == []
 
 
+def test_a_path_from_a_dataset_of_a_schema_family(index: IndexBuilder, service: Service) -> None:
+    """Its schema reference is of no record; a lens from it may name it in the same words."""
+    shelf = Shelf(index)
+    family = f"at://{shelf.did}/ac.foundation.dataset.sampleSchema/test.raw@1.0.0"
+    dataset = index.dataset(shelf.did, "Family", family)
+    assert service.get("findLensPath", dataset=dataset, target=shelf.b)["paths"] == []
+    index.lens(shelf.other, "family to photo", family, shelf.b)
+    answer = service.get("findLensPath", dataset=dataset, target=shelf.b)
+    assert steps(answer) == [["family to photo"]]
+    assert answer["paths"][0]["source"] == family
+
+
 def test_the_way_back_takes_putters(index: IndexBuilder, service: Service) -> None:
     shelf = Shelf(index)
     index.connection.execute("UPDATE lenses SET putter_code = getter_code")
