@@ -15,7 +15,7 @@ MAX_QUERY_WORDS = 32
 MAX_WORD = 64  # characters; longer ones are cut, on both sides alike
 
 _ASCII_WORD = re.compile(r"[0-9a-z]+")
-_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")  # of a text, or of its shape
 # Scripts written without spaces: Thai to Lao, Kana, Han and its outer planes.
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
@@ -27,8 +27,11 @@ def normal(text: str) -> str:
     if text.isascii():
         return text.lower()
     apart = unicodedata.normalize("NFKD", text).casefold()
-    bare = "".join(char for char in apart if not unicodedata.combining(char))
-    return unicodedata.normalize("NFKC", bare)
+    return unicodedata.normalize("NFKC", _unmarked(apart))
+
+
+def _unmarked(apart: str) -> str:
+    return "".join(char for char in apart if not unicodedata.combining(char))
 
 
 def query_words(text: str, limit: int = MAX_QUERY_WORDS) -> list[str]:
@@ -51,9 +54,24 @@ def _chunk_words(chunk: str) -> tuple[str, ...]:
     found = list(words)
     if len(words) > 1 and not _UNSPACED.search(chunk):
         found.append("".join(words))
-    parts = [part.lower() for part in _PARTS.findall(chunk)]
-    found += (part for part in parts if part not in words)
+    found += (part for part in map(normal, _parts(chunk)) if part not in words)
     return tuple(word[:MAX_WORD] for word in found)
+
+
+def _parts(chunk: str) -> list[str]:
+    """The parts of ``chunk`` that begin with a capital, and numbers; case kept, accents not."""
+    if chunk.isascii():
+        return _PARTS.findall(chunk)
+    bare = _unmarked(unicodedata.normalize("NFKD", chunk))
+    shape = "".join(map(_shape, bare))
+    return [bare[slice(*part.span())] for part in _PARTS.finditer(shape)]
+
+
+def _shape(char: str) -> str:
+    """A letter that stands for all of the same case, a digit itself; a blank for anything else."""
+    if char.isupper():
+        return "A"
+    return "a" if char.islower() else char if char.isascii() and char.isdigit() else " "
 
 
 _known_words = lru_cache(maxsize=50_000)(_chunk_words)

@@ -39,6 +39,24 @@ def test_a_name_is_found_by_what_people_type(name: str, asked: str) -> None:
     assert set(query_words(asked)) <= set(index_words(name))
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Über", {"uber"}),
+        ("Façon", {"facon"}),
+        ("Wrocław", {"wrocław"}),
+        ("GRÖSSE", {"grosse"}),
+        ("Straße2", {"strasse2", "strasse", "2"}),
+        ("MünchenTram", {"munchentram", "munchen", "tram"}),
+        ("NaïveBayes", {"naivebayes", "naive", "bayes"}),
+        ("ΑθήναΧάρτης", {"αθηναχαρτησ", "αθηνα", "χαρτησ"}),
+        ("e\u0301tatMajor", {"etatmajor", "etat", "major"}),
+    ],
+)
+def test_a_letter_with_an_accent_is_a_letter_of_its_part(name: str, words: set[str]) -> None:
+    assert set(index_words(name)) == words
+
+
 @given(st.text())
 def test_every_text_is_found_by_itself(text: str) -> None:
     """Whatever the characters: no error, and asking for the text finds it."""
