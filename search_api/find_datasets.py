@@ -106,23 +106,26 @@ def _as_changed(
 def _continued(reader: Reader, query: DatasetQuery, cursor: str, asked: str) -> _Plan:
     """The query of the first page, whatever it would find by now."""
     keys = SORTS[query.sort]
-    kinds: list[type[int] | type[str]] = [str, str, str, int, int, int, *(int for _ in keys)]
-    corrected, made, values, forms, relaxed, tier, *rest = paging.decode(cursor, asked, kinds)
-    words, read = tuple(query_words(str(corrected))), str(values).split("\n") if values else []
-    fits = len(words) <= 2 * len(query.parsed.words) and len(read) in (0, near_places(query))
+    kinds: list[type[int] | type[str]] = [str] * 4 + [int] * (3 + len(keys))
+    corrected, made, said_as, values, *numbers = paging.decode(cursor, asked, kinds)
+    forms, relaxed, tier, *rest = numbers
+    words, instead = (tuple(query_words(str(text))) for text in (corrected, said_as))
+    read = str(values).split("\n") if values else []
+    most = max(len(words), len(instead))
+    fits = most <= 2 * len(query.parsed.words) and len(read) in (0, near_places(query))
     if not (fits and 0 <= int(relaxed) <= MAX_QUERY_WORDS):
         raise InvalidCursor("the cursor belongs to another query; start again without it")
     query = read_as(query, read) if read else query
     query = replace(query, forms=bool(forms), corrected=words, relaxed=int(relaxed))
-    query = replace(query, rooted=_at_places(query, str(made)))
+    query = replace(query, rooted=_at_places(query, str(made)), instead=instead)
     after = Rank(int(tier), tuple(int(value) for value in rest))
     return _Plan(query, reader.total(query), after)
 
 
 def _cursor(asked: str, query: DatasetQuery, last: Rank) -> str:
-    changed = " ".join(query.corrected), _places(query), "\n".join(query.read_as)
-    flags = int(query.forms), query.relaxed
-    return paging.encode(asked, (*changed, *flags, last.tier, *last.keys))
+    words = " ".join(query.corrected), _places(query), " ".join(query.instead)
+    values, flags = "\n".join(query.read_as), (int(query.forms), query.relaxed)
+    return paging.encode(asked, (*words, values, *flags, last.tier, *last.keys))
 
 
 def _places(query: DatasetQuery) -> str:

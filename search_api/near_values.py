@@ -49,11 +49,12 @@ def near_places(query: DatasetQuery) -> int:
 
 def said(query: DatasetQuery) -> str:
     """What is looked for beside what was asked, as it would be typed."""
-    if not (query.read_as or query.corrected):
+    words = query.corrected or query.instead
+    if not (query.read_as or words):
         return ""
     near = (c for c in query.conditions if c.is_near)
     values = [f"{_NAMES[c.field]}:{_quoted(_value(c))}" for c in near] if query.read_as else []
-    return " ".join([*values, *(query.corrected or query.parsed.words)])
+    return " ".join([*values, *(words or query.parsed.words)])
 
 
 # --- parts --------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def _together(
     inside = both([filters(reader.schema, query), *needed])
     words: dict[str, None] = {}
     for stored in reader.examples(inside, EXAMPLES):
-        words |= dict.fromkeys(_words(stored))
+        words |= dict.fromkeys(words_of(stored))
     chosen = {
         word: _best(reader, word, list(words), min(most, tolerance(word))) for word in suspects
     }
@@ -88,7 +88,8 @@ def _best(reader: Reader, word: str, candidates: Sequence[str], most: int) -> st
     return min(close)[2] if close else None
 
 
-def _words(stored: StoredView) -> list[str]:
+def words_of(stored: StoredView) -> list[str]:
+    """The words that a dataset is found by."""
     view = stored.view
     places = (view.name, *view.tags, view.schema_name, view.handle, *stored.fields)
     return index_words(" ".join(p for p in (*places, view.description, view.license) if p))

@@ -59,7 +59,8 @@ class DatasetQuery:
 
     With ``forms`` other forms of the words count, too, and of the words in ``rooted`` (which nobody
     had when it was first asked) those of the noun that each is made of. ``corrected`` are words
-    that are looked for beside those of ``q``. ``relaxed`` is how many of the words a hit has at
+    that are looked for beside those of ``q``, ``instead`` those that are said in their place where
+    only forms of them found anything. ``relaxed`` is how many of the words a hit has at
     least; 0: all. ``read_as`` are the values that those of the near conditions were replaced by, if
     any was."""
 
@@ -70,6 +71,7 @@ class DatasetQuery:
     forms: bool = False
     rooted: tuple[str, ...] = ()
     corrected: tuple[str, ...] = ()
+    instead: tuple[str, ...] = ()
     relaxed: int = 0
     read_as: tuple[str, ...] = ()
 

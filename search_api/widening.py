@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from search_api.compounds import joined, parted
 from search_api.near_values import nearest_values
-from search_api.spelling import correction
-from search_api.text_query import DatasetQuery
+from search_api.spelling import correction, words_of
+from search_api.text_query import DatasetQuery, both, filters
 from search_api.text_reader import Reader
-from search_api.tiers import rooted, steps
+from search_api.tiers import matching, others_of, rooted, steps
 
 PAGE = 25  # hits; with fewer, other forms of the words count, too
 FEW = 10  # hits; with fewer, of three words and more some may be missing
@@ -31,12 +31,32 @@ def widened(reader: Reader, query: DatasetQuery, fuzzy: bool) -> tuple[DatasetQu
     if fuzzy and total < PAGE:
         made = rooted(reader, words)
         if made or any(reader.others(word) for word in words):
-            query = replace(query, forms=True, rooted=made)
+            query, as_written = replace(query, forms=True, rooted=made), total
             total = reader.total(query)
+            if total and not as_written:
+                query = replace(query, instead=_inflected(reader, query))
     if fuzzy and words and total < LITTLE and (found := _respelt(reader, query, total)):
-        query = replace(query, corrected=found, rooted=rooted(reader, (*words, *found)))
+        made = rooted(reader, (*words, *found))
+        query = replace(query, corrected=found, rooted=made, instead=())
         total = reader.total(query)
     return _relaxed(reader, query, total, fuzzy)
+
+
+def _inflected(reader: Reader, query: DatasetQuery) -> tuple[str, ...]:
+    """The words in those forms in which the newest hit has them; empty if it has them as they are
+    written."""
+    inside = both([filters(reader.schema, query), matching(reader.schema, query, reader)])
+    there = {word for hit in reader.examples(inside, 1) for word in words_of(hit)}
+    parsed = query.parsed
+
+    def form(word: str) -> str:
+        begun = word == parsed.prefix and any(found.startswith(word) for found in there)
+        if begun or word in there or word not in parsed.needed:
+            return word
+        return next((o for o in others_of(reader, query, word) if o in there), word)
+
+    found = tuple(map(form, parsed.words))
+    return () if found == parsed.words else found
 
 
 def _respelt(reader: Reader, query: DatasetQuery, total: int) -> tuple[str, ...]:

@@ -53,6 +53,36 @@ def test_another_form_of_a_word_ranks_behind_it_in_the_same_place(
     assert shelf.names(q=q) == names
 
 
+@pytest.mark.parametrize(
+    ("q", "instead"),
+    [
+        ("recordings", "recording"),
+        ("the dune of recordings", "the dunes of recording"),
+        ("musical recording", "music recording"),
+        ("tag:audoi recordings", "tag:audio recording"),
+        ("recording", None),
+        ("recordi", None),  # is only begun
+    ],
+)
+def test_a_form_is_said_where_the_words_as_they_are_written_find_nothing(
+    tmp_path: Path, q: str, instead: str | None
+) -> None:
+    """Three hits, so that nothing is taken for a typo."""
+    index = IndexBuilder.create()
+    did = index.account("alice")
+    schema = index.schema(did)
+    for number in range(3):
+        index.dataset(did, f"A recording of dunes: music {number}", schema, tags=["audio"])
+    with serving(index, tmp_path) as service:
+        assert "showingResultsFor" not in service.get("searchDatasets", q=q, fuzzy="off")
+        cursor: dict[str, str] = {}
+        for page in range(3):
+            answer = service.get("searchDatasets", q=q, limit=1, **cursor)
+            assert (answer["hitsTotal"], answer.get("showingResultsFor")) == (3, instead)
+            cursor = {} if page == 2 else {"cursor": answer["cursor"]}
+    index.connection.close()
+
+
 def test_other_forms_are_not_looked_for_where_that_is_off(shelf: Service) -> None:
     assert shelf.names(q="pictures", fuzzy="off") == ["Reef pictures"]
     assert shelf.names(q="recordings", fuzzy="off") == []
