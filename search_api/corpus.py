@@ -19,7 +19,7 @@ MAX_CHANGED = 5_000
 MAX_URL = 1_000  # characters
 MANY = 500  # datasets, for which the tables are gone through as a whole
 NO_HANDLE = "handle.invalid"
-_LAST_MS = 2**42 - 1  # the year 2109
+_FIRST_MS, _LAST_MS = 1 - 2**42, 2**42 - 1  # the years 1830 and 2109
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,5 +208,5 @@ def _order(ms: int, doc: int) -> int:
 
 
 def milliseconds_order(ms: int) -> int:
-    """The lowest ``order`` of that millisecond since 1970."""
-    return min(max(ms, 0), _LAST_MS) << 21
+    """The lowest ``order`` of that millisecond since 1970, or of the nearest that has one."""
+    return min(max(ms, _FIRST_MS), _LAST_MS) << 21

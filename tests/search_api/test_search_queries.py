@@ -269,6 +269,31 @@ def test_an_order_holds_for_words_too(shelf: Shelf) -> None:
     assert shelf.service.names(q="coral", sort="name") == [CALLS, REEF]
 
 
+def test_dates_before_1970_are_dates(index: IndexBuilder, service: Service) -> None:
+    did = index.account("alice")
+    schema = index.schema(did)
+    for year in ("2020", "1965", "1900", "1700"):
+        uri = index.dataset(did, year, schema)
+        index.connection.execute(
+            "UPDATE records SET sort_at = ?::TIMESTAMPTZ WHERE uri = ?",
+            [f"{year}-05-01 00:00:00+00", uri],
+        )
+
+    def found(**bounds: str) -> list[str]:
+        return service.names(**{name: f"{year}-01-01T00:00:00Z" for name, year in bounds.items()})
+
+    assert found() == ["2020", "1965", "1900", "1700"]
+    assert found(createdBefore="1960") == ["1900", "1700"]
+    assert found(createdBefore="1960", createdAfter="1850") == ["1900"]
+    assert found(createdAfter="1960", createdBefore="1970") == ["1965"]
+    assert found(createdAfter="1950") == ["2020", "1965"]
+    assert found(createdBefore="1700") == []
+    oldest = service.every("searchDatasets", "datasets", limit=1, sort="newest")
+    assert [view["name"] for view in oldest] == ["2020", "1965", "1900", "1700"]
+    page = service.client.get("/", params={"createdBefore": "1960-01-01T00:00:00Z"})
+    assert (page.status_code, "1965" in page.text) == (200, False)
+
+
 # --- facets -------------------------------------------------------------------------------------
 
 
