@@ -16,7 +16,7 @@ from atdata.protocol.keys import key_of
 from search_api.corpus import DatasetText
 from search_api.license_names import spoken
 from search_api.stored_view import LAYOUT, StoredView, pack
-from search_api.words import exact_form, index_words, normal, query_words
+from search_api.words import exact_form, index_words, normal, query_words, whole_form
 
 # Of everything in this module, in `words`, in `license_names` and in `stored_view`.
 VERSION = "8-" + hashlib.sha256(LAYOUT.encode()).hexdigest()[:8]
@@ -32,6 +32,7 @@ _NAME_BYTES = 7  # of a name in one key
 _INTEGERS = ("doc", "order", "repo", "schema", "updated", "bytes", "samples", *NAME_KEYS)
 _COUNTED = ("tag", "license_label", "storage")  # as texts, and as the keys of these texts
 _FILTERS = (
+    "whole",
     "exact",
     "license",
     "namespace",
@@ -76,6 +77,7 @@ def document(text: DatasetText) -> tantivy.Document:
     made.add_bytes("view", pack(stored))
     _add_keys(made, text)
     for name, values in (
+        ("whole", (whole_form(text.name),)),
         ("exact", (exact_form(text.name),)),
         ("namespace", (text.namespace,)),
         ("schema_key", (str(text.schema),)),

@@ -1,9 +1,10 @@
 """What ranks where: hits in tiers by where the words stand, and the union of all of them.
 
-Ranking is by tiers, not by weighing: the whole name first, then all words in the name, then in more
-and more of the record; newest first inside each tier. A word that is only begun counts after a
-complete one, and another form of it after that; a hit that lacks a word comes after all that have
-them. Who writes an author's handle means that author's datasets before all others.
+Ranking is by tiers, not by weighing: the whole name first, with its signs and then without, then
+all words in the name, then in more and more of the record; newest first inside each tier. A word
+that is only begun counts after a complete one, and another form of it after that; a hit that lacks
+a word comes after all that have them. Who writes an author's handle means that author's datasets
+before all others.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from search_api.query_language import ParsedQuery
 from search_api.text_document import PROMINENCE
 from search_api.text_query import DatasetQuery, any_of, both, everything
 from search_api.word_forms import roots
-from search_api.words import exact_form
+from search_api.words import exact_form, whole_form
 
 _SLOTS = 6  # in each place: one before, in one piece, in any order, begun, other forms, one behind
 _TIERS = 1 + _SLOTS * len(PROMINENCE)  # of one reading of the words
@@ -46,16 +47,17 @@ def tiers(schema: Schema, query: DatasetQuery, known: Dictionary) -> Iterator[Ti
     if not parsed.words or query.sort != "relevance":
         yield 0, matching(schema, query, known)
         return
+    yield 0, Query.term_query(schema, "whole", whole_form(query.q))
     plain = _reading(schema, known, query, parsed)
     if parsed.author is not None:
-        yield 0, plain.exact()
-        yield from _reading(schema, known, query, parsed.beside).tiers_of(parsed.author, 1)
-    yield from plain.tiers(1 + _TIERS)
+        yield 1, plain.exact()
+        yield from _reading(schema, known, query, parsed.beside).tiers_of(parsed.author, 2)
+    yield from plain.tiers(2 + _TIERS)
     if query.corrected:
         plain = _reading(schema, known, query, _corrected(query))
-        yield from plain.tiers(1 + 2 * _TIERS)
+        yield from plain.tiers(2 + 2 * _TIERS)
     if query.relaxed:
-        yield from plain.tiers_with_most(1 + 3 * _TIERS, query.relaxed)
+        yield from plain.tiers_with_most(2 + 3 * _TIERS, query.relaxed)
 
 
 def matching(schema: Schema, query: DatasetQuery, known: Dictionary) -> Query:

@@ -82,6 +82,12 @@ def exact_form(text: str) -> str:
     return " ".join(word[:MAX_WORD] for word in _words(normal(text)))[:500]
 
 
+def whole_form(text: str) -> str:
+    """What two names have in common that differ only in case and blanks; quotes say nothing."""
+    apart = unicodedata.normalize("NFKC", text.casefold()).replace('"', " ")
+    return " ".join(apart.split())[:500].encode("utf-8", "replace").decode()
+
+
 def _words(text: str) -> Iterator[str]:
     if text.isascii():
         yield from _ASCII_WORD.findall(text)

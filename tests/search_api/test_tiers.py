@@ -67,3 +67,18 @@ def test_pages_follow_each_other_in_the_same_order_however_many_hits_there_are(
     paged = service.every("searchDatasets", "datasets", q="series time-series", limit=5)
     assert [view["name"] for view in paged] == whole
     assert len(set(whole)) == 24
+
+
+def test_a_name_with_the_same_signs_comes_before_one_with_others(
+    shelf: tuple[IndexBuilder, Service],
+) -> None:
+    index, service = shelf
+    did = index.account("alice")
+    schema = index.schema(did)
+    for name in ("C code", "C++ code", "C# Code", "C++ code, old"):
+        index.dataset(did, name, schema, tags=["code"])
+    assert service.names(q="C++ code") == ["C++ code", "C# Code", "C code", "C++ code, old"]
+    assert service.names(q=' "c# code" ')[0] == "C# Code"
+    assert service.names(q="C code", tags="code")[0] == "C code"
+    page_by_page = service.every("searchDatasets", "datasets", q="C++ code", limit=1)
+    assert [view["name"] for view in page_by_page] == service.names(q="C++ code")

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_api.words import MAX_QUERY_WORDS, MAX_WORD, exact_form, index_words, query_words
+from search_api.words import (
+    MAX_QUERY_WORDS,
+    MAX_WORD,
+    exact_form,
+    index_words,
+    query_words,
+    whole_form,
+)
 
 
 @pytest.mark.parametrize(
@@ -81,3 +88,10 @@ def test_punctuation_alone_is_no_word() -> None:
 def test_names_that_differ_in_case_and_punctuation_only_have_one_exact_form() -> None:
     assert exact_form("CIFAR-10") == exact_form("cifar 10") == exact_form(" Cifar_10! ")
     assert exact_form("cifar 10") != exact_form("cifar 100")
+
+
+def test_a_name_as_a_whole_keeps_its_signs_and_accents() -> None:
+    assert whole_form(' "C++  Code" ') == whole_form("c++ CODE") == "c++ code"
+    assert len({whole_form(name) for name in ("C++", "C#", "C", "Café", "Cafe")}) == 5
+    assert whole_form("e\u0301") == whole_form("É")
+    assert whole_form("\ud83d") == "?"  # as a JSON message may have it: no text of an index
