@@ -1,7 +1,8 @@
 """What the one query box means: words, "phrases", -exclusions and field:value conditions. Pure.
 
 Rule: every text is a query. What cannot be read as syntax (an open quote, an unknown field, a field
-without a value, a lone minus) is read as plain words, and no word is lost by it.
+without a value or with one that has no words, a lone minus) is read as plain words, and no word is
+lost by it.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def parse_query(text: str) -> ParsedQuery:
         value = token["quoted"] if quoted else token["bare"]
         run = tuple(query_words(value))
         full = len(phrases) + len(excluded) + len(conditions) >= MAX_CONDITIONS
-        condition = None if full else _condition(token, value)
+        condition = None if full or not run else _condition(token, value)
         if condition is not None:
             conditions.append(condition)
         elif full:
@@ -141,7 +142,7 @@ def parse_query(text: str) -> ParsedQuery:
 
 
 def _condition(token: re.Match[str], value: str) -> FieldCondition | None:
-    if token["field"] is None or not value.strip():
+    if token["field"] is None:
         return None
     name = token["field"].lower()
     name = _SPELLINGS.get(name, name)

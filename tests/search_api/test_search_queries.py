@@ -119,6 +119,7 @@ REEF, FOXES, WHALES, CALLS = "Coral Reef Images", "Red Foxes", "The Whale Record
         ("wavef tag:marine", [WHALES]),
         ("wavef -whale", [CALLS]),
         ("!?", [CALLS, WHALES, FOXES, REEF]),
+        ("whale author:@", [WHALES]),  # most of the words
     ],
 )
 def test_the_query_box(shelf: Shelf, q: str, names: list[str]) -> None:
