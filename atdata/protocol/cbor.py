@@ -207,25 +207,45 @@ def from_json(value: object, *, max_depth: int = MAX_DEPTH) -> Value:
     Takes padded and unpadded base64, and floats without a fraction (``123.0``) as integers. Checks
     the shapes of links, bytes and blobs, and that ``$type`` is a name. Raises ``InvalidCbor``.
     """
+    return _from_json(value, max_depth, strict=True)
+
+
+def record_from_json(value: object, *, max_depth: int = MAX_DEPTH) -> dict[str, Value]:
+    """What ``to_json`` made of a record that is on the network already, whatever it claims.
+
+    In CBOR a blob may have any size and ``$type`` any value, and an object may have a key ``$link``
+    without being a link: such are taken as the objects that they are. An object that is a link's or
+    bytes' JSON form to the last character is taken for that; the record's CID tells. Raises
+    ``InvalidCbor``.
+    """
+    if not isinstance(value, dict):
+        raise InvalidCbor(f"a record is an object, not {type(value).__name__}")
+    found = _from_json(value, max_depth, strict=False)
+    if not isinstance(found, dict):
+        raise InvalidCbor("a record is an object, not a link or bytes")
+    return found
+
+
+def _from_json(value: object, depth: int, *, strict: bool) -> Value:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         return _json_text(value)
     if isinstance(value, int | float):
         return _json_integer(value)
-    if not isinstance(value, list | dict):
-        raise InvalidCbor(f"{type(value).__name__} is not a JSON value")
-    _go_deeper(max_depth)
     if isinstance(value, list):
-        return [from_json(item, max_depth=max_depth - 1) for item in value]
-    return _json_object(value, max_depth - 1)
-
-
-def object_from_json(value: object) -> dict[str, Value]:
-    """``from_json`` of a record: at the top there must be an object. Raises ``InvalidCbor``."""
-    if not isinstance(value, dict) or not isinstance(found := from_json(value), dict):
-        raise InvalidCbor(f"a record is an object, not {type(value).__name__}")
-    return found
+        _go_deeper(depth)
+        return [_from_json(item, depth - 1, strict=strict) for item in value]
+    if not isinstance(value, dict):
+        raise InvalidCbor(f"{type(value).__name__} is not a JSON value")
+    if "$link" in value or "$bytes" in value:
+        try:
+            return _json_special(value)
+        except InvalidCbor:
+            if strict:
+                raise
+    _go_deeper(depth)
+    return _json_object(value, depth - 1, strict=strict)
 
 
 def _json_text(text: str) -> str:
@@ -244,17 +264,20 @@ def _json_integer(number: int | float) -> int:
     return int(number)
 
 
-def _json_object(value: dict[object, object], depth: int) -> Value:
+def _json_special(value: dict[object, object]) -> Cid | bytes:
+    """A link or bytes. They are no level of nesting in CBOR."""
     if "$link" in value:
         return _json_link(_only(value, "$link"))
-    if "$bytes" in value:
-        return _json_bytes(_only(value, "$bytes"))
+    return _json_bytes(_only(value, "$bytes"))
+
+
+def _json_object(value: dict[object, object], depth: int, *, strict: bool) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for key, item in value.items():
         if not isinstance(key, str):
             raise InvalidCbor(f"a key is {type(key).__name__}, not text")
-        found[_json_text(key)] = from_json(item, max_depth=depth)
-    if "$type" in found:
+        found[_json_text(key)] = _from_json(item, depth, strict=strict)
+    if strict and "$type" in found:
         _check_type(found)
     return found
 

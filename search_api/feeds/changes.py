@@ -6,17 +6,20 @@ account is hidden, leaves again by way of an old cursor. Source: https://atproto
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 
 from atdata.protocol import cbor
-from atdata.protocol.errors import XrpcError
+from atdata.protocol.errors import InvalidCbor, XrpcError
 from search_api.corpus import changes_after, last_change
 from search_api.database import Row, Session, marks
 from search_api.views import timestamp
 
 BATCH = 100  # changes in one message
 MAX_RECORD = 65_536  # characters of a record that is sent with its change
+# A message may be nested as deep as a record, and has the record inside three levels of its own.
+MAX_RECORD_DEPTH = cbor.MAX_DEPTH - 3
 
 _Message = dict[str, cbor.Data]
 
@@ -90,7 +93,9 @@ def _change(seq: int, doc: int, row: Row | None) -> _Message:
     change |= {"action": "put", "uri": uri, "cid": cid, "did": did, "kind": kind}
     change["indexedAt"] = timestamp(indexed_us)
     if record is not None:
-        change["record"] = cbor.from_json(json.loads(record))
+        # One record that cannot be sent must not keep the changes behind it from anyone.
+        with contextlib.suppress(InvalidCbor):
+            change["record"] = cbor.record_from_json(json.loads(record), max_depth=MAX_RECORD_DEPTH)
     return change
 
 

@@ -104,7 +104,7 @@ def _record(detail: DatasetDetail) -> DatasetRecord | None:
     """The record's body; None if it holds what this version cannot read."""
     collection = detail.dataset.uri.split("/")[3]
     try:
-        record = records.parse(collection, cbor.object_from_json(detail.record))
+        record = records.parse(collection, cbor.record_from_json(detail.record))
     except ProtocolError:
         return None
     return record if isinstance(record, DatasetRecord) else None

@@ -134,7 +134,7 @@ def _host(session: Session, did: Did, cid: Cid) -> str | None:
 
 def _names(collection: str, record: str, cid: Cid) -> bool:
     try:
-        read = records.parse(collection, cbor.object_from_json(json.loads(record)))
+        read = records.parse(collection, cbor.record_from_json(json.loads(record)))
     except ProtocolError:
         return False
     if not isinstance(read, DatasetRecord) or not isinstance(read.storage, BlobStorage):

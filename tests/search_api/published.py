@@ -102,7 +102,7 @@ class Shelf:
         self._make_true(uri, {**json.loads(record), "description": "Second edition"})
 
     def _make_true(self, uri: str, body: dict[str, Any]) -> None:
-        cid = Cid.of(cbor.encode(cbor.object_from_json(body)))
+        cid = Cid.of(cbor.encode(cbor.record_from_json(body)))
         self.index.connection.execute(
             "UPDATE records SET record = ?, cid = ? WHERE uri = ?",
             [json.dumps(body), str(cid), uri],

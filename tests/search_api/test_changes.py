@@ -17,10 +17,11 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError, Inval
 from websockets.sync.client import ClientConnection, connect
 
 from atdata.protocol import cbor
+from atdata.protocol.cid import Cid
 from atdata.protocol.keys import key_of
 from atdata.protocol.lexicon import builtin_catalog
-from search_api.feeds.changes import BATCH, MAX_RECORD
-from tests.search_api.index_builder import IndexBuilder
+from search_api.feeds.changes import BATCH, MAX_RECORD, MAX_RECORD_DEPTH
+from tests.search_api.index_builder import FOUNDATION, IndexBuilder
 from tests.search_api.live import live
 
 NSID = "ac.foundation.dataset.subscribeChanges"
@@ -127,6 +128,53 @@ def test_a_record_that_is_very_large_is_named_and_left_out(
         (change,) = changes(client, index.seq)
     assert change["action"] == "put"
     assert "record" not in change
+
+
+BLOB = {"$type": "blob", "ref": Cid.of(b""), "mimeType": "application/x-tar", "size": 1}
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        {"$link": "nope"},
+        {"$bytes": 5},
+        {"$type": ""},
+        {**BLOB, "size": -1},
+        {**BLOB, "mimeType": ""},
+        {**BLOB, "mimeType": None},
+    ],
+)
+def test_a_record_is_sent_as_published_whatever_it_claims(
+    index: IndexBuilder, origin: str, member: cbor.Data
+) -> None:
+    did = index.account("mallory")
+    body: Any = cbor.to_json({"name": "Odd", "x": member})
+    index.dataset(did, "Odd", "at://x/y/z", body=body)
+    index.dataset(did, "Behind it", "at://x/y/z")
+    with subscribed(origin, "?cursor=0") as client:
+        message(client)
+        odd, behind = changes(client, index.seq)
+    assert odd["record"] == {"$type": f"{FOUNDATION}.record", "name": "Odd", "x": member}
+    assert behind["record"]["name"] == "Behind it"
+
+
+def test_a_record_that_is_too_deep_for_a_message_is_named_and_left_out(
+    index: IndexBuilder, origin: str
+) -> None:
+    def nested(levels: int) -> Any:
+        return {} if levels == 1 else {"x": nested(levels - 1)}
+
+    did = index.account("mallory")
+    for levels in (MAX_RECORD_DEPTH, MAX_RECORD_DEPTH + 1, cbor.MAX_DEPTH):
+        index.dataset(did, "Deep", "at://x/y/z", body=nested(levels))
+    with subscribed(origin, "?cursor=0") as client:
+        message(client)
+        found = changes(client, index.seq)
+    assert [(c["action"], "record" in c) for c in found] == [
+        ("put", True),
+        ("put", False),
+        ("put", False),
+    ]
 
 
 @pytest.mark.parametrize(
