@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from atdata.atmosphere.repository import StoredRecord
 from atdata.protocol import cbor, views
 from atdata.protocol.cid import Cid
-from atdata.protocol.errors import CidMismatch, InvalidRecord, NotConfigured, NotFound, XrpcError
+from atdata.protocol.errors import CidMismatch, NotConfigured, NotFound, XrpcError
 from atdata.protocol.namespaces import FOUNDATION
 from atdata.protocol.syntax import AtUri
 from atdata.protocol.views import (
@@ -108,9 +108,7 @@ def find_lenses(
 
 def check_record(body: Mapping[str, Any], cid: str, uri: str) -> dict[str, Any]:
     """A record's JSON body in the data model, if its bytes hash to ``cid``."""
-    value = cbor.from_json(body)
-    if not isinstance(value, dict):
-        raise InvalidRecord("/record", f"{uri} is no object")
+    value = cbor.record_from_json(body)
     expected, actual = Cid.parse(cid), Cid.of(cbor.encode(value))
     if actual != expected:
         raise CidMismatch(str(expected), str(actual), uri)

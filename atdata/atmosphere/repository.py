@@ -18,7 +18,6 @@ from atdata.protocol.cid import Cid
 from atdata.protocol.errors import (
     CidMismatch,
     IdentityNotFound,
-    InvalidCbor,
     InvalidRecord,
     NotFound,
     ProtocolError,
@@ -164,9 +163,7 @@ def _stored(item: object, uri: AtUri) -> StoredRecord:
     if not isinstance(item, Mapping) or not isinstance(value, Mapping):
         raise InvalidRecord("/value", f"{uri} came without a value")
     expected = Cid.parse(item.get("cid", ""))
-    body = cbor.from_json(value)
-    if not isinstance(body, dict):
-        raise InvalidCbor(f"{uri} is no object")
+    body = cbor.record_from_json(value)
     actual = Cid.of(cbor.encode(body))
     if actual != expected:
         raise CidMismatch(str(expected), str(actual), str(uri))

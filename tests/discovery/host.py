@@ -89,7 +89,10 @@ class Host:
     # --- publishing ------------------------------------------------------------------------------
 
     def put(self, record: Record, rkey: str) -> str:
-        body = records.to_body(record)
+        return self.put_body(records.to_body(record), rkey)
+
+    def put_body(self, body: dict[str, Any], rkey: str) -> str:
+        """As published by a writer that checks nothing."""
         uri = AtUri.of(DID, str(body["$type"]), rkey)
         self.records[str(uri)] = StoredRecord(uri, str(Cid.of(cbor.encode(body))), body)
         return str(uri)

@@ -10,6 +10,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,6 +106,31 @@ def test_it_is_loaded_without_the_network(
     assert host.server.seen == []
     configure(library=library)  # no index, no directory
     assert list(atdata.load_dataset(uri, Feature, verify=True)) == SAMPLES
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"size": -1},
+        {"size": 2**40},
+        {"mimeType": ""},
+        {"mimeType": None},
+        {"size": None, "mimeType": None},
+        {"more": {"$type": ""}},
+    ],
+)
+def test_blobs_with_untrue_claims_are_those_that_their_cids_name(
+    host: Host, library: Path, configure: Configure, claims: dict[str, Any]
+) -> None:
+    made = host.dataset(host.schema(Feature), SHARDS)
+    body = dict(host.records[made].value)
+    blobs = [{**ref, **claims} for ref in body["storage"]["blobs"]]
+    uri = host.put_body({**body, "storage": {**body["storage"], "blobs": blobs}}, "3kuntrue")
+    assert list(atdata.load_dataset(uri, Feature)) == SAMPLES  # what the index says
+    atdata.pull(uri)
+    assert list(atdata.load_dataset(uri, Feature)) == SAMPLES  # from the library
+    configure(plc=host.server.url)
+    assert list(atdata.load_dataset(uri, Feature)) == SAMPLES  # what the author's PDS says
 
 
 def test_another_folder_is_remembered(host: Host, uri: str, library: Path, tmp_path: Path) -> None:

@@ -70,6 +70,20 @@ def test_blobs_are_files_with_the_checksum_that_is_in_their_cid(
     ]
 
 
+@pytest.mark.parametrize("claims", [{"size": -1}, {"mimeType": ""}, {"mimeType": None}])
+def test_a_blob_with_untrue_claims_is_the_file_that_its_cid_names(
+    index: IndexBuilder, service: Service, claims: dict[str, Any]
+) -> None:
+    did = index.account("alice")
+    schema = index.schema(did)
+    storage = {"$type": "ac.foundation.dataset.storageBlobs", "blobs": [{**BLOB, **claims}]}
+    file, _ = described(service, index.dataset(did, "Reef", schema, body=body(schema, storage)))[
+        "distribution"
+    ]
+    assert file["sha256"] == SHA256
+    assert file.get("contentSize") == (None if "size" in claims else "1024 B")
+
+
 def test_shards_without_a_checksum_make_a_live_dataset(
     index: IndexBuilder, service: Service
 ) -> None:

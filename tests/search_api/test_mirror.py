@@ -72,11 +72,9 @@ def client(index: IndexBuilder, tmp_path: Path) -> Iterator[httpx.Client]:
         yield made
 
 
-def publish(index: IndexBuilder, did: str, *cids: str) -> str:
-    blobs = [
-        {"$type": "blob", "ref": {"$link": cid}, "mimeType": "application/x-tar", "size": 1}
-        for cid in cids
-    ]
+def publish(index: IndexBuilder, did: str, *cids: str, **claims: Any) -> str:
+    said = {"mimeType": "application/x-tar", "size": 1, **claims}
+    blobs = [{"$type": "blob", "ref": {"$link": cid}, **said} for cid in cids]
     body = {
         "name": "Reef",
         "schemaRef": "at://did:plc:x/a.b.c/y",
@@ -105,6 +103,16 @@ def test_a_blob_is_fetched_once_and_ranges_are_answered(
     assert part.headers["content-range"] == f"bytes 10-19/{len(data)}"
     assert get(client, did, cid, Range="bytes=999999-").status_code == 416
     assert host.asked == [cid]
+
+
+@pytest.mark.parametrize("claims", [{"size": -1}, {"mimeType": ""}, {"mimeType": None}])
+def test_what_a_record_claims_of_a_blob_does_not_matter(
+    index: IndexBuilder, host: Host, client: httpx.Client, claims: dict[str, Any]
+) -> None:
+    did = index.account("alice", pds=host.origin)
+    cid = host.add(b"a shard")
+    publish(index, did, cid, **claims)
+    assert get(client, did, cid).content == b"a shard"
 
 
 def test_bytes_that_are_not_the_blob_s_are_seen_by_nobody(
