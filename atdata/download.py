@@ -33,10 +33,10 @@ from atdata.protocol.errors import (
     ProtocolError,
 )
 from atdata.protocol.records import BlobStorage, ExternalStorage, S3Storage
+from atdata.protocol.shard_patterns import expand, expand_all
 from atdata.protocol.syntax import AtUri, BlobUri
 from atdata.settings import settings
 from atdata.shard_files import Rest, Shard, ShardFile, Stopped
-from atdata.sources import expand, expand_all
 
 if sys.platform != "win32":
     import fcntl

@@ -8,11 +8,9 @@ Every source follows ``atdata.index.DataSource``.
 from __future__ import annotations
 
 import io
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import product
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -33,64 +31,15 @@ from atdata.protocol.errors import (
     shown_url,
 )
 from atdata.protocol.records import BlobShard, Checksum
+from atdata.protocol.shard_patterns import expand_all
 from atdata.protocol.syntax import BlobUri, Did
 from atdata.settings import Settled, settings
 from atdata.spool import Spool
 from atdata.url_stream import UrlStream
 
-MAX_SHARDS = 200_000  # of one dataset
 PIECE = 1 << 18
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
-_BRACES = re.compile(r"\{([^{}]*)\}")
-_RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})(?:\.\.(\d{1,18}))?", re.ASCII)
-
-
-# --- names of shards -----------------------------------------------------------------------------
-
-
-def expand(pattern: str) -> list[str]:
-    """The names that a WebDataset brace pattern stands for, in order.
-
-    ``data-{000000..000009}.tar``, with leading zeros where either end has them; ``{0..8..2}`` in
-    steps; ``{train,val}``. Other braces stay as they are. Raises ``InvalidSyntax`` for more than
-    ``MAX_SHARDS`` names, before any of them is made.
-    """
-    parts = _BRACES.split(pattern)
-    choices = [[text] if i % 2 == 0 else _alternatives(text) for i, text in enumerate(parts)]
-    if math.prod(map(len, choices)) > MAX_SHARDS:
-        raise InvalidSyntax(
-            "shard pattern", shown_url(pattern), f"stands for more than {MAX_SHARDS} shards"
-        )
-    return ["".join(names) for names in product(*choices)]
-
-
-def expand_all(patterns: Sequence[str]) -> list[str]:
-    """The names that all the patterns stand for together. Raises ``InvalidSyntax`` for more than
-    ``MAX_SHARDS``: a record may hold many patterns, each of which is within bounds."""
-    names: list[str] = []
-    for pattern in patterns:
-        names += expand(pattern)
-        if len(names) > MAX_SHARDS:
-            raise InvalidSyntax(
-                "list of shards", shown_url(pattern), f"more than {MAX_SHARDS} in all"
-            )
-    return names
-
-
-def _alternatives(text: str) -> Sequence[str]:
-    match = _RANGE.fullmatch(text)
-    if match is None:
-        return text.split(",") if "," in text else ["{" + text + "}"]
-    first, last, step = int(match[1]), int(match[2]), int(match[3] or 1)
-    if step == 0:
-        raise InvalidSyntax("shard pattern", "{" + text + "}", "a step of 0 leads nowhere")
-    numbers = range(first, last + 1, step) if first <= last else range(first, last - 1, -step)
-    if len(numbers) > MAX_SHARDS:
-        raise InvalidSyntax("shard pattern", "{" + text + "}", f"more than {MAX_SHARDS} shards")
-    padded = any(end.startswith("0") and len(end) > 1 for end in (match[1], match[2]))
-    width = max(len(match[1]), len(match[2])) if padded else 0
-    return [f"{number:0{width}d}" for number in numbers]
 
 
 def source_of(where: str | os.PathLike[str] | Sequence[str]) -> DataSource:

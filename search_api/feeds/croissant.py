@@ -1,7 +1,9 @@
 """A dataset as Croissant 1.1 JSON-LD, what dataset search engines and ML tools read. Pure.
 
-Rule: nothing is claimed that the record does not say. A blob's SHA-256 is in its CID; a shard at a
-URL without such a checksum makes the dataset a live one, which the format has for just that.
+Rule: nothing is claimed that the record does not say, or that a reader of the format could not
+have. A blob's SHA-256 is in its CID; a shard at a URL without such a checksum makes the dataset a
+live one, which the format has for just that. A sample is one msgpack file, and the format cannot
+say how that is taken apart: records have its bytes, and the dataset says what is measured in them.
 Source: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html.
 """
 
@@ -9,13 +11,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
 from atdata.protocol import cbor, records
-from atdata.protocol.errors import ProtocolError
-from atdata.protocol.models import BlobStorage, Checksum, DatasetRecord, ExternalStorage, Storage
+from atdata.protocol.errors import InvalidSyntax, ProtocolError
+from atdata.protocol.models import (
+    BlobStorage,
+    Checksum,
+    DatasetRecord,
+    ExternalShard,
+    ExternalStorage,
+    Storage,
+)
+from atdata.protocol.shard_patterns import expand
 from atdata.protocol.views import DatasetDetail, FieldView, SchemaView
-from search_api.web.text import account, harmless, https_url, page_url
+from search_api.web.text import account, harmless, https_url, page_url, type_text
 
 MEDIA_TYPE = "application/ld+json"
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
@@ -64,7 +75,9 @@ CONTEXT: Mapping[str, Any] = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
-_TYPES = {"str": "sc:Text", "int": "sc:Integer", "float": "sc:Float", "bool": "sc:Boolean"}
+# A pattern's `*` may go over slashes, as in fnmatch, or not: the two find each file once both ways.
+SAMPLES = ("*.msgpack", "**/*.msgpack")
+_KEY = r"(.*)\.msgpack"
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -95,8 +108,10 @@ def document(detail: DatasetDetail, origin: str) -> dict[str, Any]:
         found["license"] = harmless(license_text)
     if any("sha256" not in file for file in files):
         found["isLiveDataset"] = True
-    if detail.schema is not None and files:
-        found["recordSet"] = [_record_set(detail.schema)]
+    if files:
+        found["recordSet"] = [_record_set()]
+    if detail.schema is not None:
+        found["variableMeasured"] = _measured(detail.schema)
     return found
 
 
@@ -119,11 +134,23 @@ def _files(storage: Storage, did: str, pds: str | None) -> Iterator[dict[str, An
                 url = page_url(path, did=did, cid=str(blob.cid))
                 yield _file(number, url, blob.size, blob.cid.digest.hex())
         case ExternalStorage(shards):
-            for number, shard in enumerate(shards[:MAX_FILES]):
-                if https_url(shard.url) is not None:
-                    yield _file(number, shard.url, None, _sha256(shard.checksum))
+            urls = chain.from_iterable(map(_urls, shards))
+            for number, (url, sha256) in enumerate(islice(urls, MAX_FILES)):
+                if https_url(url) is not None:
+                    yield _file(number, url, None, sha256)
         case _:
             return
+
+
+def _urls(shard: ExternalShard) -> list[tuple[str, str | None]]:
+    """The address, or those that its pattern stands for, with the SHA-256. One beside a pattern
+    cannot be that of each shard; a pattern without measure stands for nothing."""
+    try:
+        urls = expand(shard.url)
+    except InvalidSyntax:
+        return []
+    sha256 = _sha256(shard.checksum) if urls == [shard.url] else None
+    return [(url, sha256) for url in urls]
 
 
 def _file(number: int, url: str, size: int | None, sha256: str | None) -> dict[str, Any]:
@@ -158,45 +185,56 @@ def _shards(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "name": "samples",
             "containedIn": [{"@id": file["@id"]} for file in files],
             "encodingFormat": "application/vnd.msgpack",
-            "includes": "**/*.msgpack",
+            "includes": list(SAMPLES),
         }
     ]
 
 
-def _record_set(schema: SchemaView) -> dict[str, Any]:
+def _record_set() -> dict[str, Any]:
+    """One record for each sample: its key in the shard, and its bytes, for which the format has no
+    type of their own."""
     return {
         "@type": "cr:RecordSet",
         "@id": "sample",
         "name": "sample",
-        "description": harmless(f"{schema.name} {schema.version}"),
-        "field": [_field(number, field) for number, field in enumerate(schema.fields)],
+        "description": "The samples, each a msgpack map of the fields that variableMeasured names.",
+        "field": [
+            _field("key", "The key of the sample in its shard.", "fullpath", _KEY),
+            _field("content", "The sample in msgpack.", "content"),
+        ],
     }
 
 
-def _field(number: int, field: FieldView) -> dict[str, Any]:
-    """Fields are numbered, since a name may be any text. How msgpack is taken apart the format
-    cannot say, so the source is the whole sample."""
-    found: dict[str, Any] = {
+def _field(name: str, text: str, of_file: str, regex: str | None = None) -> dict[str, Any]:
+    source: dict[str, Any] = {
+        "fileSet": {"@id": "samples"},
+        "extract": {"fileProperty": of_file},
+    }
+    if regex is not None:
+        source["transform"] = {"regex": regex}
+    return {
         "@type": "cr:Field",
-        "@id": f"sample/{number}",
-        "name": harmless(field.name),
-        "description": harmless(field.description or field.name),
-        "dataType": _data_type(field),
-        "source": {"fileSet": {"@id": "samples"}, "extract": {"fileProperty": "content"}},
+        "@id": f"sample/{name}",
+        "name": name,
+        "description": text,
+        "dataType": "sc:Text",
+        "source": source,
     }
-    if field.kind in {"ndarray", "array"}:
-        shape = field.shape if field.shape is not None and field.kind == "ndarray" else (None,)
-        found["isArray"] = True
-        found["arrayShape"] = ",".join("-1" if n is None else str(n) for n in shape)
-    return found
 
 
-def _data_type(field: FieldView) -> str:
-    if field.kind == "ndarray":
-        dtype = field.dtype or ""
-        if dtype == "bool":
-            return "sc:Boolean"
-        return "sc:Integer" if dtype.startswith(("int", "uint")) else "sc:Float"
-    if field.kind == "array":
-        return _TYPES.get(field.items or "", "sc:Text")
-    return _TYPES.get(field.kind, "sc:Text")
+def _measured(schema: SchemaView) -> list[dict[str, Any]]:
+    """The schema's fields in the words of schema.org: name, type and what is said of it."""
+    return [
+        {
+            "@type": "sc:PropertyValue",
+            "name": harmless(field.name),
+            "description": harmless(_type_of(field)),
+        }
+        for field in schema.fields
+    ]
+
+
+def _type_of(field: FieldView) -> str:
+    """``float32 [any, 3], optional: What it is.``"""
+    found = type_text(field) + (", optional" if field.optional else "")
+    return f"{found}: {field.description}" if field.description else found

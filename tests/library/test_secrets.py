@@ -20,8 +20,9 @@ from atdata.protocol.errors import (
     names_user,
     shown_url,
 )
+from atdata.protocol.shard_patterns import expand
 from atdata.settings import Settings
-from atdata.sources import URLSource, expand
+from atdata.sources import URLSource
 from tests.library.shards import Feature, features, shard
 from tests.network.local_server import LocalServer, content
 

@@ -26,8 +26,9 @@ from atdata.protocol.errors import (
     NotFound,
 )
 from atdata.protocol.records import Checksum
+from atdata.protocol.shard_patterns import MAX_SHARDS
 from atdata.settings import Settings
-from atdata.sources import MAX_SHARDS, expand, source_of
+from atdata.sources import source_of
 from tests.library.shards import Feature, features, shard
 from tests.network.local_server import Answer, LocalServer, content, in_turn, raw
 
@@ -73,38 +74,6 @@ def did_document(pds: str) -> Answer:
 
 
 # --- names ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("pattern", "names"),
-    [
-        ("a.tar", ["a.tar"]),
-        ("a-{000008..000011}", ["a-000008", "a-000009", "a-000010", "a-000011"]),
-        ("{8..11}", ["8", "9", "10", "11"]),
-        ("{2..0}", ["2", "1", "0"]),
-        ("{0..8..4}", ["0", "4", "8"]),
-        ("{train,val}-{0..1}", ["train-0", "train-1", "val-0", "val-1"]),
-        ("{a}{}", ["{a}{}"]),
-        ("a}b{c", ["a}b{c"]),
-    ],
-)
-def test_brace_patterns(pattern: str, names: list[str]) -> None:
-    assert expand(pattern) == names
-
-
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        "{0..99999999999999999}",
-        "{0..9999}{0..9999}",
-        "{0..9}" * 40,
-        "{0..5..0}",
-        "{" + "," * (MAX_SHARDS + 1) + "}",
-    ],
-)
-def test_patterns_without_measure_are_refused_before_they_are_expanded(pattern: str) -> None:
-    with pytest.raises(InvalidSyntax):
-        expand(pattern)
 
 
 def test_many_patterns_together_are_bounded_too() -> None:
