@@ -15,6 +15,7 @@ KINDS = ("str", "int", "float", "bool", "bytes", "ndarray", "array", "ref", "unk
 MAX_TERM = 300  # characters
 
 _NUMBER = re.compile(r"(bool|u?int|float|complex)([0-9]*)")
+_NESTED = re.compile(r"((?:list\[)*)([a-z]+)(\]*)")
 _BITS_OF_FLOAT = {"float16": 11, "float32": 24, "float64": 53}  # integers that it holds exactly
 
 
@@ -55,6 +56,15 @@ class FieldTerm:
 def kinds_read_as(kind: str) -> tuple[str, ...]:
     """The kinds whose values can be read as ``kind``."""
     return ("float", "int") if kind == "float" else (kind,)
+
+
+def items_read_as(items: str) -> tuple[str, ...]:
+    """The item types (``float``, ``list[float]``) of lists that can be read as lists of ``items``:
+    however deep these are nested, in the end it is the kind that counts."""
+    nested = _NESTED.fullmatch(items)
+    if nested is None or nested[1].count("[") != len(nested[3]):
+        return (items,)
+    return tuple(f"{nested[1]}{kind}{nested[3]}" for kind in kinds_read_as(nested[2]))
 
 
 def dtypes_read_as(want: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from atdata.protocol.versions import SemverKey, semver_key
 from atdata.protocol.views import LatestSchema, SchemaVersion, SchemaView
 from search_api import queries
 from search_api.database import Session
-from search_api.field_terms import FieldTerm, dtypes_read_as, kinds_read_as
+from search_api.field_terms import FieldTerm, dtypes_read_as, items_read_as, kinds_read_as
 from search_api.views import timestamp
 
 MAX_WORDS = 32
@@ -119,7 +119,8 @@ def _tests(term: FieldTerm, *, exactly: bool) -> Iterator[tuple[str, list[object
     if term.detail is None:
         return
     if term.kind == "array":
-        yield "items = ?", [term.detail]
+        items = (term.detail,) if exactly else items_read_as(term.detail)
+        yield "items = ANY(?)", [list(items)]
     elif exactly:
         yield "dtype = ?", [term.detail]
     else:

@@ -67,6 +67,27 @@ def test_what_can_be_read_as_a_type(index: IndexBuilder, service: Service) -> No
     assert service.error("searchSchemas", compatible=missing)[:2] == (404, "SchemaNotFound")
 
 
+def test_lists_can_be_read_as_their_items_can(index: IndexBuilder, service: Service) -> None:
+    did = index.account("alice")
+    uris = {}
+    for name, items in (
+        ("Ints", "int"),
+        ("Floats", "float"),
+        ("Texts", "str"),
+        ("DeepInts", "list[list[int]]"),
+        ("DeepFloats", "list[list[float]]"),
+    ):
+        uris[name] = index.schema(did, name, fields=[("values", "array")])
+        index.connection.execute("UPDATE schema_fields SET items = ? WHERE items IS NULL", [items])
+    assert names(service, compatible=uris["Floats"]) == ["Floats", "Ints"]
+    assert names(service, compatible=uris["Ints"]) == ["Ints"]
+    assert names(service, compatible=uris["Texts"]) == ["Texts"]
+    assert names(service, compatible=uris["DeepFloats"]) == ["DeepFloats", "DeepInts"]
+    assert names(service, needs="values:array:float") == ["Floats", "Ints"]
+    assert names(service, needs="values:array:list[float") == []
+    assert names(service, fields="values:array:float") == ["Floats"]
+
+
 def test_schemas_of_hidden_accounts_are_not_found(index: IndexBuilder, service: Service) -> None:
     did = index.account("alice")
     uri = index.schema(did, "Photo")
