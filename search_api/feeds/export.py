@@ -1,4 +1,4 @@
-"""The whole index as files: datasets, schemas and lenses, each as Parquet and as JSON lines.
+"""The whole index as files: a table for each kind of record, as Parquet and as JSON lines.
 
 Rule: all files come from one transaction, row by row into both formats, so that they say the same
 and memory is bounded. They are good until something was deleted or hidden: then they are gone, and

@@ -35,4 +35,13 @@ SELECT {_WHOSE}, l.name, l.description, l.source_uri AS "sourceSchema",
        l.target_uri AS "targetSchema", l.language, {_RECORD}
 FROM lenses l JOIN records r ON r.doc = l.doc {_VISIBLE}
 """,  # noqa: S608
+    "labels": f"""
+SELECT {_WHOSE}, b.name, b.dataset_uri AS "datasetUri", b.version, b.description, {_RECORD}
+FROM labels b JOIN records r ON r.doc = b.doc {_VISIBLE}
+""",  # noqa: S608
+    "lens_verifications": f"""
+SELECT {_WHOSE}, v.lens_uri AS lens, v.lens_commit AS "lensCommit",
+       v.verification_method AS "verificationMethod", {_RECORD}
+FROM lens_verifications v JOIN records r ON r.doc = v.doc {_VISIBLE}
+""",  # noqa: S608
 }

@@ -11,17 +11,15 @@ from typing import Any
 import pytest
 
 from atdata.protocol.errors import XrpcError
+from atdata.protocol.namespaces import Kind
 from search_api.database import Database
 from search_api.feeds.export import MAX_AGE, PAUSE, ROWS, Exporter
 from tests.search_api.index_builder import IndexBuilder
 
 pq: Any = import_module("pyarrow.parquet")
 
-NAMES = [
-    f"{table}.{kind}"
-    for table in ("datasets", "schemas", "lenses")
-    for kind in ("parquet", "jsonl")
-]
+TABLES = ("datasets", "schemas", "lenses", "labels", "lens_verifications")
+NAMES = [f"{table}.{kind}" for table in TABLES for kind in ("parquet", "jsonl")]
 
 
 class Clock:
@@ -71,8 +69,12 @@ def test_both_formats_say_the_same_of_everything_that_is_visible(
         index.dataset(alice, f"Set {n}\n\u2028\x00<", schema, tags=["b", "a"], spdx="MIT")
         for n in range(ROWS + 30)
     ]
-    index.lens(alice, "self", schema, schema)
-    index.dataset(hidden, "Secret", index.schema(hidden, "SecretSample"))
+    lens = index.lens(alice, "self", schema, schema)
+    index.label(alice, "best", uris[0], version="1.0.0")
+    index.lens_verification(alice, lens)
+    secret = index.dataset(hidden, "Secret", index.schema(hidden, "SecretSample"))
+    index.label(hidden, "secret", secret)
+    index.lens_verification(hidden, index.lens(hidden, "secret", schema, schema))
     index.set_active(hidden, False)
     parquet, lines = rows(exporter, "datasets")
     assert parquet == lines
@@ -81,10 +83,28 @@ def test_both_formats_say_the_same_of_everything_that_is_visible(
     assert (one["tags"], one["licenseSpdx"], one["samples"]) == (["b", "a"], "MIT", 100)
     assert (one["handle"], one["record"]["name"]) == ("alice.test", "Set 0\n\u2028\x00<")
     assert one["indexedAt"].endswith("Z")
-    for table in ("schemas", "lenses"):
+    only: dict[str, Any] = {}
+    for table in TABLES[1:]:
         parquet, lines = rows(exporter, table)
         assert parquet == lines
-        assert len(lines) == 1
+        (only[table],) = lines
+    label, verified = only["labels"], only["lens_verifications"]
+    assert (label["name"], label["version"], label["datasetUri"]) == ("best", "1.0.0", uris[0])
+    assert (verified["lens"], verified["lensCommit"]) == (lens, only["lenses"]["cid"])
+    assert (verified["verificationMethod"], verified["did"]) == ("codeReview", alice)
+
+
+def test_every_kind_of_record_is_in_a_file(index: IndexBuilder, exporter: Exporter) -> None:
+    did = index.account("alice")
+    schema = index.schema(did)
+    dataset, lens = index.dataset(did, "One", schema), index.lens(did, "self", schema, schema)
+    index.label(did, "best", dataset)
+    index.lens_verification(did, lens)
+    kinds = index.connection.execute("SELECT DISTINCT kind FROM records").fetchall()
+    assert len(kinds) == len(Kind)
+    found = [row["uri"] for table in TABLES for row in rows(exporter, table)[1]]
+    every = index.connection.execute("SELECT uri FROM records").fetchall()
+    assert sorted(found) == sorted(uri for (uri,) in every)
 
 
 def test_files_are_gone_as_soon_as_something_is_removed(

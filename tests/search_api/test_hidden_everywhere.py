@@ -104,7 +104,7 @@ def test_what_is_hidden_or_deleted_is_nowhere(index: IndexBuilder, origin: str) 
         }
         assert traces == {}
         assert dataset.rpartition("/")[2] not in after["/sitemap/1/0.xml"]
-        assert [client.get(file["url"]).status_code for file in list_of_files] == [410] * 6
+        assert [client.get(file["url"]).status_code for file in list_of_files] == [410] * 10
         assert client.get("/export").status_code == 503
 
         index.set_active(hidden, True)
