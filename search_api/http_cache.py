@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _READS = frozenset({"GET", "HEAD"})
@@ -16,7 +18,8 @@ _KEPT_IN_304 = frozenset({b"etag", b"cache-control", b"content-location", b"vary
 
 
 class HttpCache:
-    """ASGI middleware. Answers that are sent in one piece have an ETag made of their bytes."""
+    """ASGI middleware. Answers that are sent in one piece have an ETag made of their bytes; those
+    that have their own are conditional already (``not_modified``)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -61,6 +64,15 @@ def is_known(etag: str, header: str) -> bool:
     """Whether ``If-None-Match`` names ``etag`` (weak comparison)."""
     given = [part.strip().removeprefix("W/") for part in header.split(",")]
     return etag in given or "*" in given
+
+
+def not_modified(request: Request, etag: str) -> Response | None:
+    """The answer to a client that has ``etag`` already, whatever range it asks for: for files,
+    which are not sent in one piece."""
+    known = request.headers.get("if-none-match")
+    if known is None or not is_known(etag, known):
+        return None
+    return Response(status_code=304, headers={"ETag": etag})
 
 
 def _control(start: Message) -> None:

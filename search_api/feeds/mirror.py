@@ -14,6 +14,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from atdata.network.http import HttpClient
@@ -31,6 +32,15 @@ PIECE = 1 << 18
 MAX_RECORDS = 1_000  # of one account that may name the blob
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A blob that a visible dataset of ``did`` names, and the account's host."""
+
+    pds: str
+    did: Did
+    cid: Cid
+
+
 class Mirror:
     """A cache of at most ``max_bytes`` in ``folder``, which is its own; the blob that was longest
     not asked for leaves first. Any number of threads."""
@@ -46,19 +56,23 @@ class Mirror:
         for left in folder.glob("*.part"):
             left.unlink()
 
-    def blob(self, did: Did, cid: Cid) -> Path:
-        """The file with that blob, whole and checked. Raises ``NotFound`` if no visible dataset of
-        the account names it, ``XrpcError`` 502 if its host does not give it, 503 if too much is
-        being fetched."""
-        path = self._folder / f"{key_of(did):016x}-{cid}"
+    def named(self, did: Did, cid: Cid) -> Named:
+        """Where that blob is from. Raises ``NotFound`` if no visible dataset of the account names
+        it."""
         with self._database.session() as session:
             pds = _host(session, did, cid)
         if pds is None:
-            path.unlink(missing_ok=True)
+            (self._folder / _name(did, cid)).unlink(missing_ok=True)
             raise NotFound("no dataset here names this blob")
+        return Named(pds, did, cid)
+
+    def blob(self, named: Named) -> Path:
+        """The file with that blob, whole and checked. Raises ``XrpcError`` 502 if its host does not
+        give it, 503 if too much is being fetched."""
+        path = self._folder / _name(named.did, named.cid)
         if not path.exists():
             with self._turn(path.name):
-                self._fetch(pds, did, cid, path)
+                self._fetch(named, path)
         os.utime(path)
         return path
 
@@ -76,10 +90,10 @@ class Mirror:
             with self._lock:
                 self._fetching.discard(name)
 
-    def _fetch(self, pds: str, did: Did, cid: Cid, path: Path) -> None:
+    def _fetch(self, named: Named, path: Path) -> None:
         part = self._folder / f"{uuid.uuid4().hex}.part"
         try:
-            self._download(pds, did, cid, part)
+            self._download(named, part)
             self._make_room(part.stat().st_size)
             part.rename(path)
         except (NetworkError, CidMismatch) as error:
@@ -88,12 +102,12 @@ class Mirror:
         finally:
             part.unlink(missing_ok=True)
 
-    def _download(self, pds: str, did: Did, cid: Cid, part: Path) -> None:
+    def _download(self, named: Named, part: Path) -> None:
         sha256 = hashlib.sha256()
         with (
             self._client.stream(
-                f"{pds.rstrip('/')}/xrpc/{GET_BLOB}",
-                params={"did": str(did), "cid": str(cid)},
+                f"{named.pds.rstrip('/')}/xrpc/{GET_BLOB}",
+                params={"did": str(named.did), "cid": str(named.cid)},
                 max_bytes=self._max_bytes,
             ) as body,
             part.open("wb") as file,
@@ -101,9 +115,9 @@ class Mirror:
             for piece in body.chunks(PIECE):
                 sha256.update(piece)
                 file.write(piece)
-        if sha256.digest() != cid.digest:
-            actual = Cid.from_bytes(cid.raw[:4] + sha256.digest())
-            raise CidMismatch(str(cid), str(actual), "blob")
+        if sha256.digest() != named.cid.digest:
+            actual = Cid.from_bytes(named.cid.raw[:4] + sha256.digest())
+            raise CidMismatch(str(named.cid), str(actual), "blob")
 
     def _make_room(self, size: int) -> None:
         with self._lock:
@@ -116,6 +130,10 @@ class Mirror:
                     return
                 path.unlink(missing_ok=True)
                 total -= stat.st_size
+
+
+def _name(did: Did, cid: Cid) -> str:
+    return f"{key_of(did):016x}-{cid}"
 
 
 def _host(session: Session, did: Did, cid: Cid) -> str | None:

@@ -22,6 +22,7 @@ from search_api.feeds import croissant, mcp, results, sitemap, syndication
 from search_api.feeds.asking import Pairs, Queries, asked_pairs, guarded
 from search_api.feeds.export import Exporter
 from search_api.feeds.mirror import Mirror
+from search_api.http_cache import not_modified
 from search_api.methods import GET_BLOB, SEARCH_DATASETS
 from search_api.origin import is_dev, origin
 from search_api.snippet import load_snippet
@@ -142,8 +143,10 @@ def add_export(app: FastAPI, database: Database, config: SearchConfig) -> None:
     def file(request: Request) -> Response:
         seq, name = _number(request.path_params["seq"]), request.path_params["name"]
         path, found = exporter.path(seq, name)
-        etag = {"ETag": f'"{found.sha256}"'}
-        return FileResponse(path, headers=etag, media_type=found.media_type, filename=name)
+        etag = f'"{found.sha256}"'
+        return not_modified(request, etag) or FileResponse(
+            path, headers={"ETag": etag}, media_type=found.media_type, filename=name
+        )
 
     app.add_api_route("/export", guarded(listed), methods=["GET", "HEAD"])
     app.add_api_route("/export/{seq}/{name}", guarded(file), methods=["GET", "HEAD"])
@@ -164,13 +167,16 @@ def add_mirror(app: FastAPI, database: Database, config: SearchConfig) -> None:
             did, cid = Did.parse(given["did"][0]), Cid.parse(given["cid"][0])
         except ProtocolError as error:
             raise invalid(str(error)) from error
+        etag, named = f'"{cid}"', mirror.named(did, cid)
+        if (known := not_modified(request, etag)) is not None:
+            return known
         headers = {
-            "ETag": f'"{cid}"',
+            "ETag": etag,
             "Content-Security-Policy": "default-src 'none'; sandbox",
             "X-Content-Type-Options": "nosniff",
             "Content-Disposition": f'attachment; filename="{cid}"',
         }
-        path = mirror.blob(did, cid)
+        path = mirror.blob(named)
         return FileResponse(path, headers=headers, media_type="application/octet-stream")
 
     app.add_api_route(f"/xrpc/{GET_BLOB}", guarded(blob), methods=["GET", "HEAD"])

@@ -65,6 +65,21 @@ def test_files_of_the_page_are_checked_too(service: Service) -> None:
     assert service.client.get("/static/style.css", headers=known).status_code == 304
 
 
+def test_a_file_that_the_client_has_is_not_sent_again(index: IndexBuilder, tmp_path: Path) -> None:
+    did = index.account("alice")
+    index.dataset(did, "Corals", index.schema(did))
+    with live(index, tmp_path, export=tmp_path / "export") as origin:
+        url = httpx.get(f"{origin}/export").json()["files"][0]["url"]
+        etag = httpx.get(url).headers["etag"]
+        for known in (etag, f'"x", W/{etag}', "*"):
+            for method in ("GET", "HEAD"):
+                again = httpx.request(method, url, headers={"If-None-Match": known})
+                assert (again.status_code, again.content) == (304, b"")
+                assert again.headers["etag"] == etag
+                assert again.headers["cache-control"] == "no-cache"
+        assert httpx.get(url, headers={"If-None-Match": '"x"'}).status_code == 200
+
+
 def test_any_page_may_ask_from_a_browser_and_see_the_limits(service: Service) -> None:
     origin = {"Origin": "https://elsewhere.example.com"}
     asked = {**origin, "Access-Control-Request-Method": "POST"}

@@ -105,6 +105,21 @@ def test_a_blob_is_fetched_once_and_ranges_are_answered(
     assert host.asked == [cid]
 
 
+def test_who_has_the_blob_is_not_sent_it_again_while_it_may_be_seen(
+    index: IndexBuilder, host: Host, client: httpx.Client
+) -> None:
+    did = index.account("alice", pds=host.origin)
+    cid = host.add(b"a shard")
+    publish(index, did, cid)
+    headers = {"If-None-Match": f'"{cid}"'}
+    known = get(client, did, cid, **headers, Range="bytes=0-1")
+    assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", f'"{cid}"')
+    assert host.asked == []
+    assert get(client, did, cid, **{"If-None-Match": '"other"'}).content == b"a shard"
+    index.set_active(did, False)
+    assert get(client, did, cid, **headers).status_code == 404
+
+
 @pytest.mark.parametrize("claims", [{"size": -1}, {"mimeType": ""}, {"mimeType": None}])
 def test_what_a_record_claims_of_a_blob_does_not_matter(
     index: IndexBuilder, host: Host, client: httpx.Client, claims: dict[str, Any]
