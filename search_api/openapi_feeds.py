@@ -121,17 +121,25 @@ def _mcp(errors: Mapping[str, Json]) -> Json:
         "required": ["jsonrpc", "method"],
         "properties": {"jsonrpc": {"const": "2.0"}, "method": _TEXT, "params": {"type": "object"}},
     }
-    answer = {"application/json": {"schema": {"type": "object", "required": ["jsonrpc"]}}}
+    result: Json = {"type": "object", "required": ["jsonrpc"]}
+    answer = {"application/json": {"schema": _one_or_more(result)}}
     return {
         "operationId": "mcp",
-        "summary": "One message of the Model Context Protocol (streamable HTTP, no sessions).",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": message}}},
+        "summary": "Messages of the Model Context Protocol (streamable HTTP, no sessions).",
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _one_or_more(message)}},
+        },
         "responses": {
             "200": {"description": "The answer to a request.", "content": answer},
             "202": {"description": "A notification was taken."},
             **errors,
         },
     }
+
+
+def _one_or_more(message: Json) -> Json:
+    return {"anyOf": [message, {"type": "array", "items": message, "minItems": 1}]}
 
 
 def _subscription(limited: Json, error: Json) -> Json:

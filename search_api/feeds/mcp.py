@@ -24,6 +24,7 @@ from search_api.xrpc import as_xrpc, invalid
 
 VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")  # newest first
 MAX_BODY = 65_536
+MAX_BATCH = 10  # messages, which count as one request
 PARSE_ERROR, INVALID_REQUEST, NO_METHOD, INVALID_PARAMS = -32700, -32600, -32601, -32602
 INSTRUCTIONS = (
     "Typed datasets published on the AT Protocol. Search, look at a dataset's schema, find lenses "
@@ -62,12 +63,25 @@ class Server:
         self._queries, self._version = queries, version
         self._tools = {tool.name: tool for tool in _tools() if tool.nsid in queries}
 
-    def answer(self, body: bytes, snippet: Callable[[DatasetDetail], str]) -> Json | None:
-        """The answer to one message; None if there is none to give (a notification). ``snippet``
-        is the code that loads a dataset."""
+    def answer(
+        self, body: bytes, snippet: Callable[[DatasetDetail], str]
+    ) -> Json | list[Json] | None:
+        """The answer to one message, or to a batch of them, which clients of 2025-03-26 may send;
+        None if there is none to give (notifications). ``snippet`` is the code that loads a
+        dataset."""
+        try:
+            given = _read(body)
+        except Fault as fault:
+            return _refused(fault, None)
+        if not isinstance(given, list):
+            return self._answer(given, snippet)
+        answers = [self._answer(message, snippet) for message in given]
+        return [answer for answer in answers if answer is not None] or None
+
+    def _answer(self, given: object, snippet: Callable[[DatasetDetail], str]) -> Json | None:
         asked_by: object = None
         try:
-            message = _message(body)
+            message = _message(given)
             asked_by = message.get("id")
             method = message.get("method")
             if method is None and ("result" in message or "error" in message):
@@ -81,8 +95,7 @@ class Server:
                 raise Fault(INVALID_PARAMS, "params must be an object")
             result = self._result(method, params, snippet)
         except Fault as fault:
-            error = {"code": fault.code, "message": fault.message}
-            return {"jsonrpc": "2.0", "id": asked_by if _is_id(asked_by) else None, "error": error}
+            return _refused(fault, asked_by)
         return {"jsonrpc": "2.0", "id": asked_by, "result": result}
 
     def _result(self, method: str, params: Json, snippet: Callable[[DatasetDetail], str]) -> Json:
@@ -169,14 +182,26 @@ def _tools() -> tuple[Tool, ...]:
     )
 
 
-def _message(body: bytes) -> Json:
+def _read(body: bytes) -> object:
+    """A message, or a batch of 1 to ``MAX_BATCH``."""
     try:
-        message = json.loads(body)
+        given = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Fault(PARSE_ERROR, "the body is no JSON") from error
-    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
-        raise Fault(INVALID_REQUEST, "no JSON-RPC 2.0 message, or more than one")
-    return message
+    if isinstance(given, list) and not 1 <= len(given) <= MAX_BATCH:
+        raise Fault(INVALID_REQUEST, f"a batch has 1 to {MAX_BATCH} messages")
+    return given
+
+
+def _message(given: object) -> Json:
+    if not isinstance(given, dict) or given.get("jsonrpc") != "2.0":
+        raise Fault(INVALID_REQUEST, "no JSON-RPC 2.0 message")
+    return given
+
+
+def _refused(fault: Fault, asked_by: object) -> Json:
+    error = {"code": fault.code, "message": fault.message}
+    return {"jsonrpc": "2.0", "id": asked_by if _is_id(asked_by) else None, "error": error}
 
 
 def _is_id(value: object) -> bool:
@@ -186,14 +211,24 @@ def _is_id(value: object) -> bool:
 
 def _pairs(arguments: Mapping[str, object]) -> Pairs:
     """Arguments as a query string's pairs, to be read as those are."""
-    pairs: list[tuple[str, str]] = []
-    for name, value in arguments.items():
-        for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, dict | list | float):
-                raise Fault(INVALID_PARAMS, "arguments are texts, integers, booleans, or lists")
-            if item is not None:
-                pairs.append((name, str(item).lower() if isinstance(item, bool) else str(item)))
-    return pairs
+    return [
+        (name, _argument(item))
+        for name, value in arguments.items()
+        for item in (value if isinstance(value, list) else [value])
+        if item is not None
+    ]
+
+
+def _argument(item: object) -> str:
+    """As a query string has it. JSON has one kind of number: 2.0 is an integer."""
+    match item:
+        case bool():
+            return str(item).lower()
+        case float() if item.is_integer():
+            return str(int(item))
+        case str() | int():
+            return str(item)
+    raise Fault(INVALID_PARAMS, "arguments are texts, integers, booleans, or lists")
 
 
 def _text(text: str) -> Json:

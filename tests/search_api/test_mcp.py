@@ -11,6 +11,7 @@ import httpx
 import jsonschema
 import pytest
 
+from search_api.feeds.mcp import MAX_BATCH
 from tests.search_api.index_builder import IndexBuilder
 from tests.search_api.live import live
 
@@ -132,12 +133,36 @@ def test_what_a_model_did_wrong_is_said_to_it(
         (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}', -32602),
         (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"rm"}}', -32602),
         (NESTED, -32602),
+        (NESTED.replace(b'"q":{"x":1}', b'"limit":2.5'), -32602),
+        (NESTED.replace(b'"q":{"x":1}', b'"limit":1e999'), -32602),
+        (b"[" + b",".join([b"{}"] * (MAX_BATCH + 1)) + b"]", -32600),
     ],
 )
 def test_a_message_that_is_wrong_has_its_code(client: httpx.Client, body: bytes, code: int) -> None:
     response = client.post("/mcp", content=body)
     assert response.status_code == 200
     assert response.json()["error"]["code"] == code
+
+
+def test_a_number_without_a_fraction_is_an_integer(client: httpx.Client) -> None:
+    found = tool(client, "search_datasets", limit=2.0)
+    assert found == tool(client, "search_datasets", limit=2)
+    assert found["isError"] is False
+
+
+def test_a_batch_is_answered_message_by_message(client: httpx.Client) -> None:
+    ready = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    ping = {"jsonrpc": "2.0", "id": "a", "method": "ping"}
+    unknown = {"jsonrpc": "2.0", "id": 2, "method": "resources/list"}
+    version = {"MCP-Protocol-Version": "2025-03-26"}
+    response = client.post("/mcp", json=[ping, ready, unknown, 5], headers=version)
+    assert response.status_code == 200
+    first, second, third = response.json()
+    assert first == {"jsonrpc": "2.0", "id": "a", "result": {}}
+    assert (second["id"], second["error"]["code"]) == (2, -32601)
+    assert (third["id"], third["error"]["code"]) == (None, -32600)
+    silent = client.post("/mcp", json=[ready, ready], headers=version)
+    assert (silent.status_code, silent.content) == (202, b"")
 
 
 def test_what_http_says_about_it(client: httpx.Client) -> None:
