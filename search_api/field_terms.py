@@ -14,6 +14,8 @@ from atdata.protocol.errors import InvalidSyntax
 KINDS = ("str", "int", "float", "bool", "bytes", "ndarray", "array", "ref", "unknown")
 MAX_TERM = 300  # characters
 
+_TERM = re.compile(r"((?:\\.|[^\\:])*?)(?::([^:]*?))?(?::(.*?))?([?!]*)", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.?)", re.DOTALL)
 _NUMBER = re.compile(r"(bool|u?int|float|complex)([0-9]*)")
 _NESTED = re.compile(r"((?:list\[)*)([a-z]+)(\]*)")
 _BITS_OF_FLOAT = {"float16": 11, "float32": 24, "float64": 53}  # integers that it holds exactly
@@ -31,25 +33,29 @@ class FieldTerm:
 
     @classmethod
     def parse(cls, text: str) -> FieldTerm:
-        """``image``, ``image:ndarray``, ``image:ndarray:float32``; ``*`` for any name or kind; at
-        the end ``?`` for optional, ``!`` for not. Raises ``InvalidSyntax``."""
+        r"""``image``, ``image:ndarray``, ``image:ndarray:float32``; ``*`` for any name or kind; at
+        the end ``?`` for optional, ``!`` for not. Behind a backslash a sign is one of the name
+        (``x\:y``). Raises ``InvalidSyntax``."""
         if len(text) > MAX_TERM:
             raise InvalidSyntax("field", text, f"at most {MAX_TERM} characters are allowed")
-        bare = text.rstrip("?!")
-        if len(text) - len(bare) > 1:
+        parts = _TERM.fullmatch(text)
+        if parts is None:
+            raise InvalidSyntax("field", text, "there is nothing behind the backslash")
+        name, kind, detail, mark = ((part or "").strip() for part in parts.groups())
+        if len(mark) > 1:
             raise InvalidSyntax("field", text, "it ends in one of ? and !, once")
-        name, kind, detail = (*(part.strip() for part in bare.split(":", 2)), "", "")[:3]
         if not name:
             raise InvalidSyntax("field", text, "expected name:kind:dtype; the last two may be left")
         if kind not in ("", "*", *KINDS):
-            raise InvalidSyntax("field", text, f"the kind is none of {', '.join(KINDS)}")
+            why = rf"the kind is none of {', '.join(KINDS)}; a colon in a name is written \:"
+            raise InvalidSyntax("field", text, why)
         if detail and kind not in {"ndarray", "array"}:
             raise InvalidSyntax("field", text, "only ndarray and array have a third part")
         return cls(
-            name=None if name == "*" else name,
+            name=None if name == "*" else _ESCAPED.sub(r"\1", name),
             kind=None if kind in {"", "*"} else kind,
             detail=detail or None,
-            optional=None if text == bare else text.endswith("?"),
+            optional=mark == "?" if mark else None,
         )
 
 

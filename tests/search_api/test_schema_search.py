@@ -47,6 +47,35 @@ def test_by_fields(index: IndexBuilder, service: Service) -> None:
     assert names(service, fields=["image", "label:str"]) == ["Photo"]
 
 
+def test_any_name_can_be_asked_for(index: IndexBuilder, service: Service) -> None:
+    did = index.account("alice")
+    odd = ("x:y", "why?", "a\\b", "*", "m:n:str", "plain")
+    for number, name in enumerate(odd):
+        index.schema(did, f"S{number}", fields=[(name, "str")])
+    for number, term in enumerate((r"x\:y", r"why\?", r"a\\b", r"\*", r"m\:n\:str", r"\plain")):
+        assert names(service, fields=term) == [f"S{number}"], term
+        assert names(service, fields=f"{term}:str!") == [f"S{number}"], term
+        assert names(service, needs=f"{term}:str") == [f"S{number}"], term
+        assert names(service, fields=f"{term}:int") == []
+    assert len(names(service, fields="*:str")) == len(odd)
+
+
+@pytest.mark.parametrize(
+    ("text", "term"),
+    [
+        ("a", FieldTerm("a")),
+        (" a : str ?", FieldTerm("a", "str", None, True)),
+        ("what?now!", FieldTerm("what?now", None, None, False)),
+        ("a?:str", FieldTerm("a?", "str")),
+        ("a:*:", FieldTerm("a")),
+        ("a:ndarray:<U3", FieldTerm("a", "ndarray", "<U3")),
+        ("a:array:at://did:plc:x/y/z!", FieldTerm("a", "array", "at://did:plc:x/y/z", False)),
+    ],
+)
+def test_a_field_is_a_name_a_kind_and_what_it_holds(text: str, term: FieldTerm) -> None:
+    assert FieldTerm.parse(text) == term
+
+
 def test_what_can_be_read_as_a_type(index: IndexBuilder, service: Service) -> None:
     did = index.account("alice")
     whole = index.schema(did, "Whole", fields=[("score", "int"), ("image", "ndarray")])
@@ -96,7 +125,7 @@ def test_schemas_of_hidden_accounts_are_not_found(index: IndexBuilder, service: 
     assert service.error("listSchemaVersions", uri=uri)[:2] == (404, "SchemaNotFound")
 
 
-@pytest.mark.parametrize("text", ["", ":str", "a:b", "a:str:x", "a?!", "a" * 301, "?"])
+@pytest.mark.parametrize("text", ["", ":str", "a:b", "a:str:x", "a?!", "a" * 301, "?", "a\\"])
 def test_a_field_that_cannot_be_read_is_refused(service: Service, text: str) -> None:
     with pytest.raises(InvalidSyntax):
         FieldTerm.parse(text)
