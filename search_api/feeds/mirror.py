@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from atdata.protocol.keys import key_of
 from atdata.protocol.models import BlobStorage, DatasetRecord
 from atdata.protocol.syntax import Did
 from search_api.database import Database, Session
+from search_api.feeds.mirror_files import MirrorFiles, NewFile
 from search_api.methods import GET_BLOB
 
 PARALLEL = 4  # blobs that are being fetched
@@ -42,19 +41,16 @@ class Named:
 
 
 class Mirror:
-    """A cache of at most ``max_bytes`` in ``folder``, which is its own; the blob that was longest
-    not asked for leaves first. Any number of threads."""
+    """A cache of at most ``max_bytes`` in ``folder``, which is its own. Any number of threads."""
 
     def __init__(
         self, database: Database, client: HttpClient, folder: Path, max_bytes: int
     ) -> None:
         self._database, self._client = database, client
-        self._folder, self._max_bytes = folder, max_bytes
+        self._max_bytes = max_bytes
+        self._files = MirrorFiles(folder, max_bytes)
         self._lock = threading.Lock()
         self._fetching: set[str] = set()
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob("*.part"):
-            left.unlink()
 
     def named(self, did: Did, cid: Cid) -> Named:
         """Where that blob is from. Raises ``NotFound`` if no visible dataset of the account names
@@ -62,19 +58,23 @@ class Mirror:
         with self._database.session() as session:
             pds = _host(session, did, cid)
         if pds is None:
-            (self._folder / _name(did, cid)).unlink(missing_ok=True)
+            self._files.drop(_name(did, cid))
             raise NotFound("no dataset here names this blob")
         return Named(pds, did, cid)
 
-    def blob(self, named: Named) -> Path:
-        """The file with that blob, whole and checked. Raises ``XrpcError`` 502 if its host does not
-        give it, 503 if too much is being fetched."""
-        path = self._folder / _name(named.did, named.cid)
-        if not path.exists():
-            with self._turn(path.name):
-                self._fetch(named, path)
-        os.utime(path)
-        return path
+    def fetch(self, named: Named) -> None:
+        """Have that blob here, whole and checked. Raises ``XrpcError`` 502 if its host does not
+        give it, 503 if too much is being fetched or sent."""
+        name = _name(named.did, named.cid)
+        if not self._files.has(name):
+            with self._turn(name):
+                if not self._files.has(name):  # nobody has brought it meanwhile
+                    self._fetch(named, name)
+
+    def reading(self, named: Named) -> AbstractContextManager[Path | None]:
+        """The file with that blob, which stays while the block lasts; None if it has left since it
+        was fetched."""
+        return self._files.read(_name(named.did, named.cid))
 
     @contextmanager
     def _turn(self, name: str) -> Iterator[None]:
@@ -90,46 +90,27 @@ class Mirror:
             with self._lock:
                 self._fetching.discard(name)
 
-    def _fetch(self, named: Named, path: Path) -> None:
-        part = self._folder / f"{uuid.uuid4().hex}.part"
+    def _fetch(self, named: Named, name: str) -> None:
         try:
-            self._download(named, part)
-            self._make_room(part.stat().st_size)
-            part.rename(path)
+            with self._files.new(name) as file:
+                self._download(named, file)
         except (NetworkError, CidMismatch) as error:
             message = f"the account's host did not give the blob: {error}"
             raise XrpcError(502, "UpstreamFailure", message) from error
-        finally:
-            part.unlink(missing_ok=True)
 
-    def _download(self, named: Named, part: Path) -> None:
+    def _download(self, named: Named, file: NewFile) -> None:
         sha256 = hashlib.sha256()
-        with (
-            self._client.stream(
-                f"{named.pds.rstrip('/')}/xrpc/{GET_BLOB}",
-                params={"did": str(named.did), "cid": str(named.cid)},
-                max_bytes=self._max_bytes,
-            ) as body,
-            part.open("wb") as file,
-        ):
+        with self._client.stream(
+            f"{named.pds.rstrip('/')}/xrpc/{GET_BLOB}",
+            params={"did": str(named.did), "cid": str(named.cid)},
+            max_bytes=self._max_bytes,
+        ) as body:
             for piece in body.chunks(PIECE):
                 sha256.update(piece)
                 file.write(piece)
         if sha256.digest() != named.cid.digest:
             actual = Cid.from_bytes(named.cid.raw[:4] + sha256.digest())
             raise CidMismatch(str(named.cid), str(actual), "blob")
-
-    def _make_room(self, size: int) -> None:
-        with self._lock:
-            kept = [
-                (path.stat(), path) for path in self._folder.iterdir() if path.suffix != ".part"
-            ]
-            total = size + sum(stat.st_size for stat, _ in kept)
-            for stat, path in sorted(kept, key=lambda entry: entry[0].st_mtime_ns):
-                if total <= self._max_bytes:
-                    return
-                path.unlink(missing_ok=True)
-                total -= stat.st_size
 
 
 def _name(did: Did, cid: Cid) -> str:

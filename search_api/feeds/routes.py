@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from atdata.network.http import HttpClient, Policy
 from atdata.protocol.cid import Cid
@@ -21,7 +23,7 @@ from search_api.database import Database
 from search_api.feeds import croissant, mcp, results, sitemap, syndication
 from search_api.feeds.asking import Pairs, Queries, asked_pairs, guarded
 from search_api.feeds.export import Exporter
-from search_api.feeds.mirror import Mirror
+from search_api.feeds.mirror import Mirror, Named
 from search_api.http_cache import not_modified
 from search_api.methods import GET_BLOB, SEARCH_DATASETS
 from search_api.origin import is_dev, origin
@@ -152,6 +154,27 @@ def add_export(app: FastAPI, database: Database, config: SearchConfig) -> None:
     app.add_api_route("/export/{seq}/{name}", guarded(file), methods=["GET", "HEAD"])
 
 
+class BlobResponse(Response):
+    """A blob of the mirror, which stays there until it was sent."""
+
+    def __init__(self, mirror: Mirror, named: Named, headers: dict[str, str]) -> None:
+        super().__init__(headers=headers)
+        self._mirror, self._named, self._given = mirror, named, headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._mirror.reading(self._named) as path:
+            await self._answer(path)(scope, receive, send)
+
+    def _answer(self, path: Path | None) -> Response:
+        if path is not None:
+            media_type = "application/octet-stream"
+            return FileResponse(path, headers=self._given, media_type=media_type)
+        message = "the blob had to leave before it was sent"
+        response = error_response(XrpcError(503, "NotEnoughResources", message))
+        response.headers["Retry-After"] = "1"
+        return response
+
+
 def add_mirror(app: FastAPI, database: Database, config: SearchConfig) -> None:
     """``getBlob``, if a directory for it is configured."""
     if config.mirror is None:
@@ -176,8 +199,8 @@ def add_mirror(app: FastAPI, database: Database, config: SearchConfig) -> None:
             "X-Content-Type-Options": "nosniff",
             "Content-Disposition": f'attachment; filename="{cid}"',
         }
-        path = mirror.blob(named)
-        return FileResponse(path, headers=headers, media_type="application/octet-stream")
+        mirror.fetch(named)
+        return BlobResponse(mirror, named, headers)
 
     app.add_api_route(f"/xrpc/{GET_BLOB}", guarded(blob), methods=["GET", "HEAD"])
 

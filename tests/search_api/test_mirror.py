@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,8 +14,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
-from tests.search_api.index_builder import IndexBuilder
+from atdata.network.http import HttpClient
+from atdata.protocol.cid import RAW, Cid
+from atdata.protocol.syntax import Did
+from search_api.database import Database
+from search_api.feeds.mirror import Mirror, Named
+from search_api.feeds.routes import BlobResponse
+from tests.search_api.index_builder import IndexBuilder, did_of
 from tests.search_api.live import live
 
 GET_BLOB = "/xrpc/com.atproto.sync.getBlob"
@@ -177,6 +185,46 @@ def test_the_space_is_bounded_and_the_longest_unused_leaves(
     kept = {path.name.partition("-")[2] for path in (tmp_path / "mirror").iterdir()}
     assert kept == {cids[0], cids[2]}
     assert get(client, did, large).status_code == 502
+
+
+def test_the_date_of_a_blob_holds_for_a_part_of_it(
+    index: IndexBuilder, host: Host, client: httpx.Client, tmp_path: Path
+) -> None:
+    did = index.account("alice", pds=host.origin)
+    cid = host.add(b"0123456789")
+    publish(index, did, cid)
+    get(client, did, cid)
+    (path,) = (tmp_path / "mirror").iterdir()
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    modified = get(client, did, cid).headers["last-modified"]
+    for _ in range(2):
+        part = get(client, did, cid, **{"Range": "bytes=2-4", "If-Range": modified})
+        assert (part.status_code, part.content) == (206, b"234")
+        assert part.headers["last-modified"] == modified
+
+
+def test_a_blob_that_leaves_before_it_is_sent_is_asked_for_again(
+    index: IndexBuilder, tmp_path: Path
+) -> None:
+    mirror = Mirror(Database(index.connection), HttpClient(), tmp_path, 100)
+    named = Named("https://pds.example.com", Did(did_of("alice")), Cid.of(b"", RAW))
+    gone = TestClient(BlobResponse(mirror, named, {"ETag": '"x"'})).get("/")
+    assert (gone.status_code, gone.json()["error"]) == (503, "NotEnoughResources")
+    assert int(gone.headers["retry-after"]) > 0
+    assert "etag" not in gone.headers
+
+
+def test_a_blob_that_somebody_removed_is_fetched_again(
+    index: IndexBuilder, host: Host, client: httpx.Client, tmp_path: Path
+) -> None:
+    did = index.account("alice", pds=host.origin)
+    cid = host.add(b"0123456789")
+    publish(index, did, cid)
+    for _ in range(2):
+        assert get(client, did, cid).content == b"0123456789"
+        (path,) = (tmp_path / "mirror").iterdir()
+        path.unlink()
+    assert host.asked == [cid, cid]
 
 
 def test_what_is_wrong_is_a_400(client: httpx.Client) -> None:
