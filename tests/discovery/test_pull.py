@@ -128,7 +128,9 @@ def test_blobs_with_untrue_claims_are_those_that_their_cids_name(
     uri = host.put_body({**body, "storage": {**body["storage"], "blobs": blobs}}, "3kuntrue")
     assert list(atdata.load_dataset(uri, Feature)) == SAMPLES  # what the index says
     atdata.pull(uri)
+    host.server.seen.clear()
     assert list(atdata.load_dataset(uri, Feature)) == SAMPLES  # from the library
+    assert host.server.seen == []
     configure(plc=host.server.url)
     assert list(atdata.load_dataset(uri, Feature)) == SAMPLES  # what the author's PDS says
 

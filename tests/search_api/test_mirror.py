@@ -196,7 +196,7 @@ def test_the_date_of_a_blob_holds_for_a_part_of_it(
     get(client, did, cid)
     (path,) = (tmp_path / "mirror").iterdir()
     os.utime(path, (1_700_000_000, 1_700_000_000))
-    modified = get(client, did, cid).headers["last-modified"]
+    modified = "Tue, 14 Nov 2023 22:13:20 GMT"
     for _ in range(2):
         part = get(client, did, cid, **{"Range": "bytes=2-4", "If-Range": modified})
         assert (part.status_code, part.content) == (206, b"234")
