@@ -8,7 +8,7 @@ effects on one record or repo the later one wins.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -96,11 +96,22 @@ class Position:
     halted_because: str | None = None
 
 
-class Batch:
-    """Collects effects; ``Store.apply`` writes them. ``stored`` gives a repo's durable state."""
+def _nobody(handle: str) -> Iterable[str]:
+    """The holders of a handle where none is held."""
+    return ()
 
-    def __init__(self, stored: Callable[[str], RepoState | None]) -> None:
-        self._stored = stored
+
+class Batch:
+    """Collects effects; ``Store.apply`` writes them. ``stored`` gives a repo's durable state,
+    ``holders`` the DIDs whose verified handle it is, durably."""
+
+    def __init__(
+        self,
+        stored: Callable[[str], RepoState | None],
+        holders: Callable[[str], Iterable[str]] = _nobody,
+    ) -> None:
+        self._stored, self._holders = stored, holders
+        self._newest_holder: dict[str, str] = {}
         self.repos: dict[str, RepoState] = {}
         self.docs: dict[int, tuple[str, Rows | InvalidRow | None]] = {}
         self.purged: set[str] = set()
@@ -122,11 +133,23 @@ class Batch:
         return self.repos.get(did) or self._stored(did)
 
     def set_repo(self, state: RepoState) -> None:
-        """A change of ``active``, handle or PDS changes how the repo's records are shown."""
+        """A change of ``active``, handle or PDS changes how the repo's records are shown. A handle
+        leads to one account: whoever had it before ``state`` was found to has it no more, as far as
+        is known, and is asked for again (``indexer/renewals``)."""
         before = self.repo(state.did)
         if before is not None and _shown(before) != _shown(state):
             self.visibility.add(state.did)
         self.repos[state.did] = state
+        handle = held_handle(state)
+        if handle is not None and (before is None or handle != held_handle(before)):
+            self._take_from_others(handle, state.did)
+
+    def _take_from_others(self, handle: str, new: str) -> None:
+        for did in (*self._holders(handle), self._newest_holder.get(handle, new)):
+            state = self.repo(did)
+            if did != new and state is not None and held_handle(state) == handle:
+                self.set_repo(replace(state, handle_verified=False))
+        self._newest_holder[handle] = new
 
     def put(self, rows: Rows) -> None:
         """Store this version of a record, whatever was there."""
@@ -165,6 +188,11 @@ class Batch:
     def advance(self, position: Position) -> None:
         """The events of a source up to ``position`` are in this batch, or durable already."""
         self.positions[position.url] = position
+
+
+def held_handle(state: RepoState) -> str | None:
+    """The handle of an account, if it is verified."""
+    return state.handle if state.handle_verified else None
 
 
 def _shown(state: RepoState) -> tuple[bool, str | None, str | None]:

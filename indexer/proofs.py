@@ -66,7 +66,8 @@ class Prover:
         )
         verified = any(isinstance(proof, VerifiedCommit) for proof in proofs)
         wanted = renewed if known else verified
-        return Evidence(proofs, profile_of(self._resolver, did) if wanted else None)
+        profile = profile_of(self._resolver, did, renew=renewed) if wanted else None
+        return Evidence(proofs, profile)
 
     def prove_at_hand(
         self, did: str, evidence: Sequence[Provable], *, known: bool
@@ -128,15 +129,16 @@ class Prover:
         return verify_commit(event, key, now_us=self._clock())
 
 
-def profile_of(resolver: Resolver, did: str) -> Profile | None:
+def profile_of(resolver: Resolver, did: str, *, renew: bool) -> Profile | None:
     """Who ``did`` is now; None if the directory can't be asked. A handle that can't be verified
-    now counts as unverified."""
+    now counts as unverified; with ``renew`` it is not taken from what is remembered, which may be
+    of the time before it went to another account."""
     try:
         identity = resolver.resolve(did)
     except NetworkError:
         return None
     try:
-        handle = resolver.verified_handle(identity)
+        handle = resolver.verified_handle(identity, renew=renew)
     except NetworkError:
         handle = None
     return Profile(identity.pds, handle, identity.handle)

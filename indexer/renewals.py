@@ -56,7 +56,7 @@ class Renewals:
 
     def _fresh(self, did: str) -> Profile | None:
         self._resolver.forget(did)
-        return profile_of(self._resolver, did)
+        return profile_of(self._resolver, did, renew=True)
 
     def apply(self, profiles: Mapping[str, Profile]) -> set[str]:
         """Store what changed. Returns the repos that have to be fetched since. In the writer's

@@ -20,6 +20,7 @@ from atdata.protocol.keys import key_of
 from indexer import arrow
 from indexer.batch import Batch, Gap, Position, RepoState, SyncState
 from indexer.drops import DropReason
+from indexer.holders import Holders
 from indexer.invalid import InvalidRecords
 from indexer.quarantine import Quarantine, QuarantineLimits
 from indexer.queues import Depths, Queue
@@ -64,6 +65,7 @@ class Store:
             self._repos = {state.did: state for state in self._load_repos()}
             self.tracked = Tracked(did.encode() for did in self._repos)
             """The DIDs of tracked repos as ASCII, for the screens; grows as repos are stored."""
+            self._holders = Holders(self._repos.values())
             self._positions = {position.url: position for position in self._load_positions()}
             self._drops = Counter(dict(self._fetch("SELECT reason, count FROM drops")))
             self._meta: dict[str, str] = dict(self._fetch("SELECT key, value FROM meta"))
@@ -151,7 +153,7 @@ class Store:
 
     def batch(self) -> Batch:
         """An empty batch over what is stored now."""
-        return Batch(self.repo)
+        return Batch(self.repo, self._holders.of)
 
     def close(self) -> None:
         self._cursor.close()
@@ -176,7 +178,9 @@ class Store:
             self._write_meta(batch)
             kept = self._quarantine.write(batch.quarantine, batch.released)
             self._cursor.execute("COMMIT")
-        self._repos.update(batch.repos)
+        for did, state in batch.repos.items():
+            self._holders.follow(self._repos.get(did), state)
+            self._repos[did] = state
         self.tracked.update(did.encode() for did in batch.repos)
         self._positions.update(batch.positions)
         self._drops.update({str(reason): count for reason, count in batch.drops.items()})

@@ -25,6 +25,7 @@ PURE = (
             "drops",
             "events",
             "frames",
+            "holders",
             "lanes",
             "mst",
             "mst_edit",

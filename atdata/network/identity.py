@@ -123,8 +123,9 @@ class Resolver:
         name = Handle.parse(handle)
         return self._handles.get(name, lambda: self._ask_for_handle(name))
 
-    def verified_handle(self, identity: Identity) -> str | None:
-        """The handle of ``identity`` if it leads back to its DID, otherwise None.
+    def verified_handle(self, identity: Identity, *, renew: bool = False) -> str | None:
+        """The handle of ``identity`` if it leads back to its DID, otherwise None. With ``renew`` it
+        is asked for again if the remembered answer is more than 2 s old.
 
         A handle under ``.test`` is asked for at the identity's own PDS, in development only.
         Raises ``IdentityUnavailable`` if that could not be found out now.
@@ -135,6 +136,8 @@ class Resolver:
         try:
             if self._dev and name.endswith(".test") and identity.pds is not None:
                 did = self._ask_hosts_for(name, (identity.pds,))
+            elif renew:
+                did = self._handles.renew(name, lambda: self._ask_for_handle(name))
             else:
                 did = self.resolve_handle(name)
         except IdentityNotFound:

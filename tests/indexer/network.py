@@ -27,7 +27,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from atdata.network.http import HttpClient, Policy
-from atdata.network.identity import Resolver
+from atdata.network.identity import Resolver, Txt, system_txt
 from atdata.protocol import cbor
 from atdata.protocol.syntax import Did
 from indexer.config import IndexerConfig
@@ -255,11 +255,12 @@ async def running(
     seconds: Callable[[], float] = time.monotonic,
     connection: duckdb.DuckDBPyConnection | None = None,
     registry: CollectorRegistry | None = None,
+    txt: Txt = system_txt,
     **config: Any,
 ) -> AsyncIterator[Indexer]:
     """An indexer that follows ``net`` (and the others) until the block ends. ``seconds`` is the
     clock of what the resolver remembers; ``connection`` is one to ``db`` that stays open;
-    ``registry`` is where the metrics appear."""
+    ``registry`` is where the metrics appear; ``txt`` is the name server."""
     sources = tuple(source.url for source in (net, *others))
     settings: dict[str, Any] = {
         "backoff_seconds": 0.01,
@@ -276,7 +277,7 @@ async def running(
     options = IndexerConfig(sources=sources, db=db, plc=net.plc, dev=True, **{**settings, **config})
     opened = open_database(db) if connection is None else connection
     http = HttpClient(Policy(dev=True))
-    resolver = Resolver(http, plc=net.plc, clock=seconds)
+    resolver = Resolver(http, plc=net.plc, clock=seconds, txt=txt)
     indexer = Indexer(options, opened, resolver, registry=registry, clock=clock)
     task = asyncio.create_task(indexer.run())
     try:

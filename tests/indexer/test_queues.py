@@ -46,6 +46,7 @@ _TRACKED = "state of what is tracked or followed, not work that waits"
 # Module, class and name of each container that outlives a function.
 CONTAINERS: dict[str, Queue | str] = {
     "frame_queue.FrameQueue._sources": Queue.FRAMES,
+    "holders.Holders._dids": _TRACKED,
     "isolated.IsolatedIntake._answers": "one at most: the next is asked for when it was taken",
     "isolated.IsolatedIntake._halted": _TRACKED,
     "lanes.Lanes._segments": Queue.LANES,

@@ -106,6 +106,84 @@ def test_an_account_that_moved_while_it_was_hidden_is_found(db: Path) -> None:
     assert rows(db, "SELECT count(*) FROM records") == [(2,)]
 
 
+# --- one handle, one account --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("told", [("old", "new"), ("new", "old"), ("new",)], ids=" then ".join)
+def test_a_handle_that_changed_hands_is_the_new_owners_at_once(
+    db: Path, told: tuple[str, ...]
+) -> None:
+    """Whichever of the two is told of first, and if the one that lost it says nothing, and claims
+    it still."""
+    alice, bob = "alice.example-host.org", "bob.example-host.org"
+    names = {f"_atproto.{alice}": plc_did(0), f"_atproto.{bob}": plc_did(1)}
+    clock = [0.0]
+
+    async def main() -> None:
+        async with Firehose() as net:
+            old = new_repo(net, 0, handle=alice)
+            new = new_repo(net, 1, handle=bob)
+            async with running(
+                net, db, seconds=lambda: clock[0], txt=lambda name: [f"did={names[name]}"]
+            ) as indexer:
+                await net.send(first_commit(old, "cats"), first_commit(new, "dogs"))
+                await reached(indexer, net)
+                names[f"_atproto.{alice}"] = new.did
+                net.knows(new.did, handle=alice)
+                clock[0] = 60.0
+                for who in told:
+                    await net.send(identity({"old": old, "new": new}[who].did))
+                await reached(indexer, net)
+
+    asyncio.run(main())
+    assert handles(db) == [(alice, False), (alice, True)]
+
+
+def holding(number: int, handle: str | None = "alice.test") -> RepoState:
+    return RepoState(plc_did(number), handle, handle is not None, "https://p.example")
+
+
+def held(store: Store) -> list[tuple[str | None, bool]]:
+    return [(state.handle, state.handle_verified) for state in store.repos()]
+
+
+def test_who_is_found_to_hold_a_handle_takes_it_from_whoever_did(db: Path) -> None:
+    """Whether that is stored, or was found a moment before; whoever lost it is shown anew."""
+    with open_database(db) as connection:
+        store = Store(connection)
+        for number in (1, 2):
+            batch = store.batch()
+            batch.set_repo(holding(number))
+            store.apply(batch)
+        assert held(store) == [("alice.test", False), ("alice.test", True)]
+        batch = store.batch()
+        batch.set_repo(holding(3))
+        batch.set_repo(holding(4))
+        assert batch.visibility == {plc_did(2), plc_did(3)}
+        store.apply(batch)
+        assert held(store) == [("alice.test", False)] * 3 + [("alice.test", True)]
+        store.close()
+    with open_database(db) as connection:  # and so after a restart
+        store = Store(connection)
+        batch = store.batch()
+        batch.set_repo(holding(1))
+        store.apply(batch)
+        assert sorted(held(store)) == [("alice.test", False)] * 3 + [("alice.test", True)]
+        store.close()
+
+
+def test_a_handle_that_was_given_up_is_taken_from_nobody(db: Path) -> None:
+    with open_database(db) as connection:
+        store = Store(connection)
+        for states in ([holding(1)], [holding(1, "other.test"), holding(2)], [holding(3, None)]):
+            batch = store.batch()
+            for state in states:
+                batch.set_repo(state)
+            store.apply(batch)
+        assert held(store) == [("other.test", True), ("alice.test", True), (None, False)]
+        store.close()
+
+
 # --- bounded and cheap --------------------------------------------------------------------------
 
 

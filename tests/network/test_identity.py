@@ -319,6 +319,26 @@ def test_a_handle_counts_only_both_ways(
         resolver.verified_handle(Identity(ALICE, None, None, "down.example.org"))
 
 
+def test_a_handle_that_went_to_another_account_is_asked_for_anew(
+    server: LocalServer, names: dict[str, Sequence[str]]
+) -> None:
+    """Where that is wanted: what is remembered may be from before."""
+    now = [0.0]
+    resolver = Resolver(
+        Hosts(server.url), plc=server.url, txt=lambda name: names[name], clock=lambda: now[0]
+    )
+    before, after = (
+        Identity(did, None, None, "alice.example.org") for did in (ALICE, "did:web:b.example")
+    )
+    names["_atproto.alice.example.org"] = [f"did={before.did}"]
+    assert resolver.verified_handle(before) == "alice.example.org"
+    names["_atproto.alice.example.org"] = [f"did={after.did}"]
+    now[0] = 10.0
+    assert resolver.verified_handle(after) is None
+    assert resolver.verified_handle(after, renew=True) == "alice.example.org"
+    assert resolver.verified_handle(before) is None
+
+
 def test_an_authority_is_a_did_or_a_handle(
     resolver: Resolver, names: dict[str, Sequence[str]]
 ) -> None:
