@@ -618,6 +618,28 @@ def test_a_repo_cut_between_any_two_blocks_is_never_whole() -> None:
     assert refused == len(pairs) > 50
 
 
+def test_a_repo_whose_tree_is_out_of_order_is_refused() -> None:
+    """Of two keys, the lower one hangs after the higher, or before it, as it must."""
+    keys = {n: f"{COLLECTION}/{n}".encode() for n in range(100)}
+    low = next(key for key in keys.values() if mst.key_height(key) == 0)
+    high = next(key for key in keys.values() if mst.key_height(key) == 1 and key > low)
+    record = cbor.encode({})
+    value = Cid.of(record).raw
+    leaf = mst.encode_node((low,), (value,), (None, None))
+    linked = Cid.of(leaf).raw
+    verdicts = []
+    for links in ((linked, None), (None, linked)):
+        root = mst.encode_node((high,), (value,), links)
+        commit, block = Repo(rev=Repo().next_rev()).signed_commit(data=Cid.of(root))
+        blocks = {commit.raw: block, **{Cid.of(b).raw: b for b in (root, leaf, record)}}
+        verdicts.append(repo_verdict(unchecked_car([commit], blocks.items())))
+    whole, refused = verdicts
+    assert isinstance(whole, VerifiedRepo)
+    assert list(whole.records) == [low.decode(), high.decode()]
+    assert isinstance(refused, Rejected)
+    assert refused.reason is DropReason.INVALID_MST
+
+
 def test_a_repo_cut_anywhere_else_is_no_car() -> None:
     data = grown().car()
     for cut in range(0, len(data), 97):

@@ -166,7 +166,35 @@ PLACE = (
         "yield from self.items(link, layer - 1, *bounds)",
         "yield from self.items(link, (lambda ks: key_height(ks[0]) if ks else layer - 1)"
         "(parse_node(self._blocks.get(link, _EMPTY))[0]), *bounds)",
-        TESTS + "a_walk_is_as_strict_as_a_load",
+        TESTS + "a_subtree_that_skips_a_layer_is_refused",
+    ),
+    Mutant(
+        "place: below its range where the tree is walked",
+        MST,
+        "yield from self.items(link, layer - 1, *bounds)",
+        'yield from self.items(link, layer - 1, b"", bounds[1])',
+        TESTS + "a_subtree_below_its_range_is_refused",
+    ),
+    Mutant(
+        "place: above its range where the tree is walked",
+        MST,
+        "yield from self.items(link, layer - 1, *bounds)",
+        "yield from self.items(link, layer - 1, bounds[0], None)",
+        TESTS + "a_subtree_in_the_wrong_place_is_refused",
+    ),
+    Mutant(
+        "place: below its range where the tree is loaded",
+        MST,
+        "self.load(link, layer - 1, *bounds)",
+        'self.load(link, layer - 1, b"", bounds[1])',
+        TESTS + "a_subtree_below_its_range_is_refused",
+    ),
+    Mutant(
+        "place: above its range where the tree is loaded",
+        MST,
+        "self.load(link, layer - 1, *bounds)",
+        "self.load(link, layer - 1, bounds[0], None)",
+        TESTS + "a_subtree_in_the_wrong_place_is_refused",
     ),
     removed(
         "node: any number of entries",
