@@ -12,6 +12,7 @@ import contextlib
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process, create_subprocess_exec
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ import structlog
 
 from indexer import intake_wire as wire
 from indexer.intake import Cursor, IntakeSettings, Orders, SourceLink, Waiting
-from indexer.received import Taken
+from indexer.received import Item, Taken, frames_of
 from indexer.subscribe import Link
 from indexer.tracked import Tracked
 
@@ -46,6 +47,7 @@ class IsolatedIntake:
         ]
         self._halted: dict[str, str] = {}
         self._waiting = Waiting()
+        self._taken: Sequence[Item] = ()
 
     @property
     def links(self) -> Sequence[SourceLink]:
@@ -83,6 +85,7 @@ class IsolatedIntake:
             return Taken((), {})
         generation, given = answer
         self._links, self._waiting = given.links, given.waiting
+        self._taken = given.taken.items
         return replace(given.taken, generation=generation)
 
     def obey(self, orders: Orders) -> None:
@@ -90,6 +93,13 @@ class IsolatedIntake:
         self._tell(wire.Obey(orders))
 
     def settle(self) -> None:
+        taken, self._taken = self._taken, ()
+        done = Counter[str]()
+        for item in taken:
+            done[item.source] += frames_of(item)
+        self._links = [
+            replace(link, unsettled=max(0, link.unsettled - done[link.url])) for link in self._links
+        ]
         self.refresh()
         self._tell(wire.Settle(self._cursors()))
 

@@ -24,7 +24,8 @@ _REASONS = 4  # that are named; the others are in the metrics
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What the indexer had counted at one moment. ``lag`` in seconds is that of the source that is
-    furthest behind, None before the first event; ``queued`` are items before the writer."""
+    furthest behind, None before the first event; ``queued`` are items before the writer; of all
+    ``sources`` some are ``connected``."""
 
     frames: int
     matched: int
@@ -32,6 +33,8 @@ class Reading:
     dropped: Mapping[str, int]
     lag: float | None
     queued: int
+    connected: int
+    sources: int
 
 
 def read(registry: CollectorRegistry) -> Reading:
@@ -39,6 +42,7 @@ def read(registry: CollectorRegistry) -> Reading:
     frames = matched = verified = queued = 0
     dropped: dict[str, int] = {}
     lags: list[float] = []
+    connected: list[bool] = []
     for metric in registry.collect():
         for sample in metric.samples:
             value = int(sample.value)
@@ -53,22 +57,27 @@ def read(registry: CollectorRegistry) -> Reading:
                     dropped[sample.labels["reason"]] = value
                 case "lag_seconds":
                     lags.append(sample.value)
+                case "connected":
+                    connected.append(value == 1)
                 case "queue_depth" if sample.labels["queue"] in _QUEUED:
                     queued += value
-    return Reading(frames, matched, verified, dropped, max(lags, default=None), queued)
+    lag = max(lags, default=None)
+    return Reading(frames, matched, verified, dropped, lag, queued, sum(connected), len(connected))
 
 
 def line(before: Reading, now: Reading, seconds: float) -> str:
-    """One line: the rate is that of the last ``seconds``, all else since the start."""
+    """One line: the rate is that of the last ``seconds``, all else since the start. What may be
+    missing at its end in a narrow terminal is the least."""
     most = sorted(now.dropped.items(), key=lambda item: (-item[1], item[0]))
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in most[:_REASONS])
     parts = (
         f"{(now.frames - before.frames) / seconds:,.0f} frames/s",
         "lag –" if now.lag is None else f"lag {now.lag:,.1f} s",
+        f"{now.connected} of {now.sources} sources",
+        f"queue {now.queued:,}",
         f"matched {now.matched:,}",
         f"verified {now.verified:,}",
         f"dropped {sum(now.dropped.values()):,}" + (f" ({reasons})" if reasons else ""),
-        f"queue {now.queued:,}",
     )
     return " · ".join(parts)
 

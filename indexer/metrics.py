@@ -35,7 +35,22 @@ class Queues(Collector):
         yield _family("quarantined", about, "reason", self._reasons().items())
 
 
-def _family(name: str, about: str, label: str, values: Iterable[tuple[str, int]]) -> Metric:
+class Sources(Collector):
+    """Asked at each scrape, as ``Queues`` is: a writer that waits says nothing by itself."""
+
+    def __init__(
+        self, lags: Callable[[], Mapping[str, float]], connected: Callable[[], Mapping[str, bool]]
+    ) -> None:
+        self._lags, self._connected = lags, connected
+
+    def collect(self) -> Iterable[Metric]:
+        about = "How far what is durable is behind what happens at the source"
+        yield _family("lag_seconds", about, "source", self._lags().items())
+        about = "1 while the source is connected"
+        yield _family("connected", about, "source", self._connected().items())
+
+
+def _family(name: str, about: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:
     family = GaugeMetricFamily(f"{PREFIX}_{name}", about, labels=[label])
     for key, value in values:
         family.add_metric([str(key)], value)
@@ -76,15 +91,6 @@ class Metrics:
         self.cursor = Gauge(
             f"{prefix}_cursor", "Low watermark of the source", ["source"], registry=registry
         )
-        self.lag_seconds = Gauge(
-            f"{prefix}_lag_seconds",
-            "Age of the newest event at receipt",
-            ["source"],
-            registry=registry,
-        )
-        self.connected = Gauge(
-            f"{prefix}_connected", "1 while the source is connected", ["source"], registry=registry
-        )
         self.unsettled = Gauge(
             f"{prefix}_unsettled",
             "Items of the source that are received and not durable yet",
@@ -114,6 +120,12 @@ class Metrics:
     ) -> None:
         """Show what waits: ``depths`` and ``limits`` by queue, ``reasons`` by reason of a drop."""
         self._registry.register(Queues(depths, limits, reasons))
+
+    def watch_sources(
+        self, lags: Callable[[], Mapping[str, float]], connected: Callable[[], Mapping[str, bool]]
+    ) -> None:
+        """Show where the sources stand, by URL: ``lags`` in seconds, of those that are known."""
+        self._registry.register(Sources(lags, connected))
 
     @contextmanager
     def stage(self, stage: Stage) -> Iterator[None]:

@@ -19,10 +19,12 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from atdata.network.identity import Resolver
+from indexer.batch import Position
 from indexer.config import IndexerConfig
 from indexer.intake import Cursor, Intake, LocalIntake, Orders, SourceLink
 from indexer.isolated import IsolatedIntake
 from indexer.keeper import Keeper
+from indexer.lag import Lags
 from indexer.listing import Lister
 from indexer.machine import microseconds
 from indexer.metrics import Metrics
@@ -163,6 +165,8 @@ class Indexer:
         self._metrics.watch(
             self._depths, config.queue_limits, lambda: self._store.quarantine.reasons
         )
+        self._lags = Lags()
+        self._metrics.watch_sources(self._seconds_behind, self._connected)
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -337,8 +341,19 @@ class Indexer:
         for link in self._intake.links:
             state = self._state(link)
             self._metrics.unsettled.labels(state.url).set(link.unsettled)
-            self._metrics.connected.labels(state.url).set(state.link is Link.CONNECTED)
             self._metrics.cursor.labels(state.url).set(state.cursor or 0)
-            if state.event_time is not None and state.seen_at is not None:
-                lag = max(0, state.seen_at - state.event_time) / 1_000_000
-                self._metrics.lag_seconds.labels(state.url).set(lag)
+        self._seconds_behind()  # so that the last time when a source was level is known
+
+    def _seconds_behind(self) -> dict[str, float]:
+        """By source, where it is known. From any thread."""
+        found: dict[str, float] = {}
+        for link in self._intake.links:
+            position = self._store.position(link.url) or Position(link.url, 0)
+            level = link.link is Link.CONNECTED and not link.unsettled
+            seconds = self._lags.of(position, self._clock(), level=level)
+            if seconds is not None:
+                found[link.url] = seconds
+        return found
+
+    def _connected(self) -> dict[str, bool]:
+        return {link.url: link.link is Link.CONNECTED for link in self._intake.links}

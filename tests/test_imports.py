@@ -26,6 +26,7 @@ PURE = (
             "events",
             "frames",
             "holders",
+            "lag",
             "lanes",
             "mst",
             "mst_edit",

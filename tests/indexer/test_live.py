@@ -20,7 +20,7 @@ def counted() -> tuple[CollectorRegistry, Metrics]:
 def test_before_anything_has_come() -> None:
     registry, _ = counted()
     now = read(registry)
-    expected = "0 frames/s · lag – · matched 0 · verified 0 · dropped 0 · queue 0"
+    expected = "0 frames/s · lag – · 0 of 0 sources · queue 0 · matched 0 · verified 0 · dropped 0"
     assert line(now, now, 1.0) == expected
 
 
@@ -32,15 +32,18 @@ def test_rates_totals_and_the_reasons_that_are_most_frequent() -> None:
     metrics.events.labels("Commit").inc(12)
     metrics.events.labels("Account").inc(99)
     metrics.verified.inc(11)
-    metrics.lag_seconds.labels("wss://a").set(0.25)
-    metrics.lag_seconds.labels("wss://b").set(7.5)
+    metrics.watch_sources(
+        lambda: {"wss://a": 0.25, "wss://b": 7.5},
+        lambda: {"wss://a": True, "wss://b": False, "wss://c": True},
+    )
     metrics.watch(lambda: {Queue.FRAMES: 2, Queue.SPILLED_FRAMES: 1, Queue.RESYNC: 9}, {}, dict)
     for count, reason in enumerate(list(DropReason)[:5], start=1):
         metrics.drops.labels(reason).inc(count)
     reasons = list(DropReason)[:5]
     named = ", ".join(f"{reasons[i]} {i + 1}" for i in (4, 3, 2, 1))
     assert line(before, read(registry), 2.0) == (
-        f"3,000 frames/s · lag 7.5 s · matched 12 · verified 11 · dropped 15 ({named}) · queue 3"
+        "3,000 frames/s · lag 7.5 s · 2 of 3 sources · queue 3 · matched 12 · verified 11 · "
+        f"dropped 15 ({named})"
     )
 
 

@@ -49,6 +49,7 @@ CONTAINERS: dict[str, Queue | str] = {
     "holders.Holders._dids": _TRACKED,
     "isolated.IsolatedIntake._answers": "one at most: the next is asked for when it was taken",
     "isolated.IsolatedIntake._halted": _TRACKED,
+    "lag.Lags._level_at": "of the configured sources",
     "lanes.Lanes._segments": Queue.LANES,
     "lanes._Segment.lanes": Queue.LANES,
     "lanes._Segment.runs": Queue.FRAMES,
