@@ -6,6 +6,7 @@ Everything is read from the registry that Prometheus reads too, so that both alw
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,6 +19,7 @@ from indexer.metrics import PREFIX
 from indexer.queues import Queue
 
 _QUEUED = (Queue.FRAMES, Queue.SPILLED_FRAMES)
+_COLUMNS = 80
 _REASONS = 4  # that are named; the others are in the metrics
 
 
@@ -82,27 +84,45 @@ def line(before: Reading, now: Reading, seconds: float) -> str:
     return " · ".join(parts)
 
 
+def fitted(text: str, columns: int) -> str:
+    """``text``, cut so that it ends before the last of ``columns``: from there on a terminal would
+    go to the next line, and nothing could be written over this one any more."""
+    return text if len(text) < columns else f"{text[: max(0, columns - 2)]}…"
+
+
 async def show(
-    registry: CollectorRegistry, write: Callable[[str], object], seconds: float = 1.0
+    registry: CollectorRegistry,
+    write: Callable[[str], object],
+    seconds: float = 1.0,
+    columns: Callable[[], int] = lambda: _COLUMNS,
 ) -> None:
-    """Write the line again and again, over itself, until cancelled."""
+    """Write the line again and again, over itself, until cancelled. ``columns`` is the width of the
+    terminal, which may change."""
     before, at = read(registry), time.monotonic()
     while True:
         await asyncio.sleep(seconds)
         now, moment = read(registry), time.monotonic()
-        write(f"\x1b[K{line(before, now, moment - at)}\r")
+        write(f"\x1b[K{fitted(line(before, now, moment - at), columns())}\r")
         before, at = now, moment
 
 
 @asynccontextmanager
 async def live_line(registry: CollectorRegistry) -> AsyncIterator[None]:
     """Show the line for the time of the block, if standard error is a terminal."""
-    showing = asyncio.create_task(show(registry, _write_at_once)) if sys.stderr.isatty() else None
+    terminal = sys.stderr.isatty()
+    showing = (
+        asyncio.create_task(show(registry, _write_at_once, columns=_columns)) if terminal else None
+    )
     try:
         yield
     finally:
         if showing is not None:
             showing.cancel()
+
+
+def _columns() -> int:
+    """Of the terminal that standard error is; one that does not say is taken for a usual one."""
+    return os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS
 
 
 def _write_at_once(text: str) -> None:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from indexer.drops import DropReason
-from indexer.live import line, read, show
+from indexer.live import fitted, line, read, show
 from indexer.metrics import Metrics
 from indexer.queues import Queue
 
@@ -60,3 +72,51 @@ def test_the_line_is_written_over_itself() -> None:
 
     asyncio.run(main())
     assert all(text.startswith("\x1b[K0 frames/s · ") and text.endswith("\r") for text in written)
+
+
+def test_a_line_that_is_too_long_for_the_terminal_is_cut() -> None:
+    """The last column stays free: what ends in it scrolls in many terminals."""
+    assert fitted("abcdef", 7) == "abcdef"
+    assert fitted("abcdef", 6) == "abcd…"
+    assert [len(fitted("abcdef", columns)) for columns in (5, 4, 3, 2)] == [4, 3, 2, 1]
+
+
+def screen(written: bytes, columns: int) -> list[str]:
+    """What a terminal shows that goes on in the next line when one is full. Escapes are those to
+    the end of the line, and colours."""
+    lines, row, column = [[" "] * columns], 0, 0
+    for token in re.findall(r"\x1b\[[0-9;]*[A-Za-z]|.", written.decode(), re.DOTALL):
+        if token == "\x1b[K":
+            lines[row][column:] = [" "] * (columns - column)
+        elif token == "\r":
+            column = 0
+        elif token == "\n" or (len(token) == 1 and column == columns):
+            row, column = row + 1, 0
+            lines += [[" "] * columns] * (row == len(lines))
+        if len(token) == 1 and token not in "\r\n":
+            lines[row][column] = token
+            column += 1
+    return ["".join(line).rstrip() for line in lines]
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_terminal_shows_one_line_however_narrow_it_is(tmp_path: Path, columns: int) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    command = [sys.executable, "-m", "indexer", "run", "--dev", "--source", "ws://127.0.0.1:1"]
+    command += ["--db", str(tmp_path / "index.duckdb")]
+    running = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    written = b""
+    while written.count(b"0 frames/s") < 3:
+        written += os.read(ours, 65_536)
+    running.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # so ends a terminal that nobody has open any more
+        while more := os.read(ours, 65_536):
+            written += more
+    os.close(ours)
+    assert running.wait() == 0
+    shown = [line for line in screen(written, columns) if "frames/s" in line or " · " in line]
+    assert len(shown) == 1
+    assert shown[0].startswith("0 frames/s · lag – · 0 of 1 sources")
+    assert len(shown[0]) < columns
