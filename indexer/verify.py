@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from atdata.protocol import car
-from atdata.protocol.cid import Cid
+from atdata.protocol.cid import DAG_CBOR, Cid
 from atdata.protocol.errors import CidMismatch, InvalidCar, quote
 from atdata.protocol.syntax import Did, Tid
 from indexer import mst, mst_edit
@@ -217,6 +217,8 @@ def _authentic(
     if len(file.roots) != 1:
         raise Refused(DropReason.INVALID_CAR, f"{len(file.roots)} roots, expected the commit alone")
     (root,) = file.roots
+    if root.codec != DAG_CBOR:
+        raise Refused(DropReason.INVALID_CAR, f"the root {root} is no link to a commit object")
     if commit is not None and root != commit:
         raise Refused(DropReason.ENVELOPE_MISMATCH, f"commit {commit}, the CAR's root is {root}")
     block = file.blocks.get(root.raw)

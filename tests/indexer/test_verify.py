@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from atdata.protocol import cbor
-from atdata.protocol.cid import Cid
+from atdata.protocol.cid import RAW, Cid
 from atdata.protocol.syntax import Did, Tid
 from indexer import frames, mst, mst_edit
 from indexer.drops import DropReason, InvalidEvent
@@ -195,6 +195,27 @@ def test_the_car_has_exactly_one_root() -> None:
 def test_the_root_is_the_commit_of_the_envelope() -> None:
     message = committed().having(commit=OTHER)
     assert unsigned_reason(message) is DropReason.ENVELOPE_MISMATCH
+
+
+def test_the_root_is_a_link_to_dag_cbor() -> None:
+    """The same block under the codec of blobs is another link, which no commit object has."""
+
+    def renamed(message: Message, commit: Cid) -> tuple[Message, Cid]:
+        raw = Cid(Cid.of(b"", RAW).raw[:4] + commit.digest)
+        blocks = message.blocks
+        blocks[raw.raw] = blocks.pop(commit.raw)
+        return message.having(blocks=unchecked_car([raw], blocks.items())), raw
+
+    repo = grown()
+    commit, _ = repo.signed_commit()
+    written = committed()
+    message, root = renamed(written, written.body["commit"])
+    assert unsigned_reason(message.having(commit=root)) is DropReason.INVALID_CAR
+    announced = sync_verdict(renamed(repo.sync(), commit)[0])
+    whole = repo_verdict(renamed(Message("", {"blocks": repo.car()}), commit)[0].body["blocks"])
+    for refused in (announced, whole):
+        assert isinstance(refused, Rejected)
+        assert refused.reason is DropReason.INVALID_CAR
 
 
 def test_the_commit_block_is_there() -> None:

@@ -19,6 +19,12 @@ STEP_1_ENVELOPE = (
         TESTS + "the_car_has_exactly_one_root",
     ),
     removed(
+        "1: the root may be of any codec",
+        FILE,
+        "root.codec != DAG_CBOR",
+        TESTS + "the_root_is_a_link_to_dag_cbor",
+    ),
+    removed(
         "1: the envelope's commit need not be the root",
         FILE,
         "commit is not None and root != commit",
