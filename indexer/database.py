@@ -7,6 +7,7 @@ file can be reached through it. What is damaged, and what is only refused, are t
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from importlib import resources
@@ -24,6 +25,7 @@ FILE_ID = "file_id"  # in meta
 _HEADERS = 3 * 4096
 _BLOCK = 262_144
 _LOOKED_UP = 500  # keys of each table
+_VERSION = re.compile("[1-9][0-9]{0,8}", re.ASCII).fullmatch
 _VERIFY_MEMORY = "256MB"
 
 # What DuckDB's message contains, and what it means for a person. Nothing here is damage.
@@ -183,14 +185,23 @@ def _keep(connection: duckdb.DuckDBPyConnection, path: Path, found: int) -> None
 
 
 def _schema_version(connection: duckdb.DuckDBPyConnection, path: str | Path) -> int | None:
-    """None where the tables are missing, or were made by a process that ended just then."""
+    """None where the tables are missing, or were made by a process that ended just then. Raises
+    ``StoreError`` where it is no number of a version."""
     tables = {name for (name,) in connection.execute("SHOW TABLES").fetchall()}
     if not tables:
         return None
     if "meta" not in tables:
         raise StoreError(f"{quote(str(path), 200)} is a DuckDB file, but not an index")
     row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
-    return None if row is None else int(row[0])
+    if row is None:
+        return None
+    if _VERSION(str(row[0])) is None:
+        raise StoreError(
+            f"{quote(str(path), 200)} has schema version {quote(str(row[0]))}, which is none; this "
+            f"program knows {SCHEMA_VERSION}: use another file, or put a snapshot in its place "
+            "(atdata index restore)"
+        )
+    return int(row[0])
 
 
 # --- reading it through -----------------------------------------------------------------------

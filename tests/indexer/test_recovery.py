@@ -256,6 +256,14 @@ def test_a_file_of_another_process_is_left_alone(db: Path) -> None:
     assert held(db) == 4
 
 
+def test_a_file_whose_version_is_none_is_left_alone_until_somebody_asks(db: Path) -> None:
+    with open_database(db) as connection:
+        connection.execute("UPDATE meta SET value = 'abc' WHERE key = 'schema_version'")
+    assert "atdata index restore" in refused(db)
+    recovery.restore(db, "a person asked for it")
+    assert held(db) == 3
+
+
 def test_a_file_of_a_newer_version_or_with_other_tables_is_left_alone(db: Path) -> None:
     with open_database(db) as connection:
         connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")

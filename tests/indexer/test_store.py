@@ -19,7 +19,7 @@ from atdata.protocol.keys import key_of
 from atdata.protocol.syntax import Tid
 from indexer import arrow
 from indexer.batch import Batch, Gap, Position, RepoState, SyncState
-from indexer.database import open_database
+from indexer.database import DamagedFile, open_database
 from indexer.drops import Drop, DropReason
 from indexer.migrations import SCHEMA_VERSION
 from indexer.quarantine import QuarantineLimits
@@ -122,6 +122,24 @@ def test_refuses_a_file_of_a_newer_version(tmp_path: Path) -> None:
     index.close()
     with pytest.raises(StoreError, match="schema version 99"):
         open_database(tmp_path / "index.duckdb")
+
+
+@pytest.mark.parametrize("version", ["abc", "", "0", "-1", "1_0", " 6", "٦", "9" * 5_000])
+@pytest.mark.parametrize("read_only", [False, True])
+def test_refuses_a_file_whose_version_is_none(
+    tmp_path: Path, version: str, read_only: bool
+) -> None:
+    """It is neither taken for new, nor for damaged: nothing is done to it."""
+    path = tmp_path / "index.duckdb"
+    index = Index(path)
+    index.connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", [version])
+    index.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"schema version .*, which is none") as caught:
+        open_database(path, read_only=read_only)
+    assert not isinstance(caught.value, DamagedFile)
+    assert len(str(caught.value)) < 600
+    assert path.read_bytes() == before
 
 
 def test_refuses_a_database_that_is_not_an_index(tmp_path: Path) -> None:
