@@ -36,6 +36,9 @@ from tests.indexer.repo_builder import (
     Message,
     Repo,
     create,
+    delete,
+    unchecked_car,
+    update,
 )
 
 POST = "app.bsky.feed.post/3k2yihcrp2c2a"
@@ -138,6 +141,47 @@ def test_an_account_that_moves_away_from_a_host_that_is_closed_is_fetched_at_its
 
     asyncio.run(main())
     assert names(db) == ["before", "cats"]
+
+
+@dataclass
+class Losing(Repo):
+    """Its PDS has lost the block ``lost``."""
+
+    lost: bytes = b""
+
+    def car(self, **signed: Any) -> bytes:
+        message = Message("", {"blocks": super().car(**signed)})
+        blocks = {raw: block for raw, block in message.blocks.items() if raw != self.lost}
+        return unchecked_car([self.signed_commit(**signed)[0]], blocks.items())
+
+
+def test_a_repo_that_lacks_a_record_is_healed_by_its_author_alone(db: Path) -> None:
+    """Until then its live commits are indexed, and it is known not to be synced."""
+
+    async def main() -> None:
+        async with Firehose() as net:
+            repo = Losing(did=new_repo(net).did)
+            net.repos[repo.did] = repo
+            equal = [create(f"{DATASET}/{rkey}", dataset("equal")) for rkey in ("a", "b")]
+            repo.commit(*equal, create(f"{DATASET}/c", dataset("before")))
+            repo.lost = repo.paths[f"{DATASET}/b"].raw
+            repo.commit(delete(f"{DATASET}/a"))
+            await net.send(repo.commit(create(f"{DATASET}/cats", dataset("cats"))))
+            async with running(net, db) as indexer:
+                await reached(indexer, net)
+                await until(
+                    lambda: indexer.status().drops.get("missing_block", 0) > 1, lambda: "tried"
+                )
+            assert names(db) == ["cats"]
+            assert states(db) == ["new"]
+            assert f"{DATASET}/b" in rows(db, "SELECT sync_error FROM repos")[0][0]
+            async with running(net, db) as indexer:
+                await net.send(repo.commit(update(f"{DATASET}/b", dataset("anew"))))
+                await until(lambda: indexer.status().resynced == 1, lambda: "fetched")
+
+    asyncio.run(main())
+    assert names(db) == ["anew", "before", "cats"]
+    assert states(db) == ["synced"]
 
 
 def test_a_pds_that_is_down_is_tried_until_it_is_back_and_the_queue_outlives_us(db: Path) -> None:
