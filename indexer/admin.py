@@ -49,20 +49,31 @@ class Difference:
     theirs: str | None
 
 
-def resync(db: Path, did: str) -> None:
-    """Have ``did`` fetched by the next run, whether or not it was known.
+def resync(db: Path, did: str) -> RepoState:
+    """Have ``did`` fetched by the next run, whether or not it was known. Returns what is known of
+    it since. One that a source has hidden stays as it is: its return has it fetched.
 
     Raises ``InvalidSyntax``, ``StoreError``.
     """
     Did.parse(did)
     with _existing(db) as connection:
         store = Store(connection)
-        batch, state = store.batch(), store.repo(did)
-        if state is None:
-            batch.set_repo(RepoState(did))
-        else:
-            batch.set_repo(replace(state, sync_state=SyncState.DESYNCHRONIZED, sync_error=None))
+        marked = _to_fetch(store.repo(did) or RepoState(did))
+        batch = store.batch()
+        batch.set_repo(marked)
         store.apply(batch)
+        return marked
+
+
+def _to_fetch(state: RepoState) -> RepoState:
+    """What is hidden only because its PDS did not serve it is asked for again."""
+    if state.is_unserved:
+        state = replace(state, active=True, status=None)
+    if not state.active:
+        return state
+    new = state.sync_state is SyncState.NEW
+    marked = SyncState.NEW if new else SyncState.DESYNCHRONIZED
+    return replace(state, sync_state=marked, sync_error=None)
 
 
 def _existing(db: Path) -> duckdb.DuckDBPyConnection:
@@ -144,12 +155,12 @@ def replay(config: IndexerConfig, row: int | None = None) -> int:
 
 def requeue(db: Path) -> Reexamined:
     """Judge all invalid records again, for the models may know more by now; where their bytes are
-    not kept their repos are fetched by the next run. Raises ``StoreError``."""
+    not kept their repos are fetched by the next run, those of hidden accounts when they are back.
+    ``to_fetch`` are those of the next run. Raises ``StoreError``."""
     with _existing(db) as connection:
         store = Store(connection)
         found = reexamine(store, microseconds())
-        Turns(store).ask_again(found.to_fetch)
-        return found
+        return replace(found, to_fetch=tuple(Turns(store).ask_again(found.to_fetch)))
 
 
 def differences(config: IndexerConfig, dids: tuple[str, ...] = ()) -> list[Difference]:

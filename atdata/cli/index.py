@@ -209,8 +209,9 @@ def resync(did: Annotated[str, typer.Argument(help="A DID.")], db: Db = DEFAULT_
     """Have the next run fetch this repo whole."""
     with needs_servers():
         from indexer import admin
-    admin.resync(db, did)
-    console().print(f"{plain(did)} is queued")
+    state = admin.resync(db, did)
+    away = f"is {state.status or 'inactive'}: it is fetched when its account is active again"
+    console().print(plain(f"{did} {'is queued' if state.active else away}"), soft_wrap=True)
 
 
 @app.command()

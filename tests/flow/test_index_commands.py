@@ -17,6 +17,7 @@ import pytest
 
 from deploy.devnet.devnet import Account, Devnet, xrpc
 from indexer import snapshots
+from indexer.database import open_database
 from tests.flow.node import node, source_arguments
 from tests.indexer.network import (
     DATASET,
@@ -30,7 +31,7 @@ from tests.indexer.network import (
     running,
     settled,
 )
-from tests.indexer.repo_builder import create, delete
+from tests.indexer.repo_builder import account, create, delete
 
 STATUS = "/xrpc/ac.foundation.dataset.getIndexStatus"
 
@@ -168,6 +169,26 @@ def test_requeue_judges_invalid_records_again(tmp_path: Path) -> None:
             assert (kept["reason"], kept["did"]) == ("invalid_record", bad.did)
             assert await command("quarantine", "replay", *on(db, net)) == "0 let go of\n"
             assert "has no repo" in await command("verify", plc_did(9), *on(db, net), status=1)
+
+    asyncio.run(main())
+
+
+def test_what_is_hidden_is_not_said_to_be_queued(tmp_path: Path) -> None:
+    db = tmp_path / "index.duckdb"
+
+    async def main() -> None:
+        async with Firehose() as net:
+            bad = new_repo(net)
+            await net.send(bad.commit(create(f"{DATASET}/bad", dataset(7))))
+            await net.send(account(bad.did, active=False, status="deactivated"))
+            async with running(net, db) as indexer:
+                await reached(indexer, net)
+            with open_database(db) as connection:
+                connection.execute("UPDATE invalid_records SET block = NULL, size = 0")
+            said = "0 records are valid now, 0 are not; 0 repos are queued\n"
+            assert await command("requeue", *on(db)) == said
+            said = "is deactivated: it is fetched when its account is active again\n"
+            assert await command("resync", bad.did, *on(db)) == f"{bad.did} {said}"
 
     asyncio.run(main())
 

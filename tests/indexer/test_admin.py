@@ -24,7 +24,7 @@ from tests.indexer.network import (
     settled,
     until,
 )
-from tests.indexer.repo_builder import create, delete
+from tests.indexer.repo_builder import account, create, delete
 
 
 def test_a_comparison_names_each_record_and_a_resync_heals_it(tmp_path: Path) -> None:
@@ -53,6 +53,53 @@ def test_a_comparison_names_each_record_and_a_resync_heals_it(tmp_path: Path) ->
     asyncio.run(main())
     with pytest.raises(InvalidSyntax):
         admin.resync(db, "nobody")
+
+
+def test_a_resync_of_what_a_pds_did_not_serve_asks_it_again(tmp_path: Path) -> None:
+    db = tmp_path / "index.duckdb"
+
+    async def main() -> None:
+        async with Firehose() as net:
+            repo = new_repo(net)
+            await net.send(first_commit(repo, "cats"))
+            async with running(net, db, sweep=True, sweep_seconds=0.2) as indexer:
+                await reached(indexer, net)
+                await settled(indexer)
+                del net.repos[repo.did]
+                await until(lambda: indexer.status().sweep.gone == 1, lambda: "not served")
+                await settled(indexer)
+            assert rows(db, "SELECT active, status FROM repos") == [(False, "not found")]
+            net.repos[repo.did] = repo
+            assert admin.resync(db, repo.did).wants_resync
+            async with running(net, db) as indexer:
+                await settled(indexer)
+
+    asyncio.run(main())
+    assert rows(db, "SELECT active, status, sync_state, sync_error FROM repos") == [
+        (True, None, "synced", None)
+    ]
+
+
+def test_a_resync_brings_no_account_back_that_a_source_has_hidden(tmp_path: Path) -> None:
+    db = tmp_path / "index.duckdb"
+
+    async def main() -> None:
+        async with Firehose() as net:
+            repo = new_repo(net)
+            away = account(repo.did, active=False, status="takendown")
+            await net.send(first_commit(repo, "cats"), away)
+            async with running(net, db) as indexer:
+                await reached(indexer, net)
+            repo.commit(create(f"{DATASET}/dogs", dataset("dogs")))
+            state = admin.resync(db, repo.did)
+            assert (state.active, state.status) == (False, "takendown")
+            await net.send(account(repo.did, active=True))
+            async with running(net, db) as indexer:
+                await reached(indexer, net)
+                await settled(indexer)
+
+    asyncio.run(main())
+    assert rows(db, "SELECT name FROM datasets ORDER BY name") == [("cats",), ("dogs",)]
 
 
 def test_the_quarantine_is_listed_shown_and_replayed(tmp_path: Path) -> None:
