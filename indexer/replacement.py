@@ -97,11 +97,9 @@ def _version_of(row: Rows | InvalidRow) -> tuple[int, str]:
 
 def is_older(repo: VerifiedRepo, held: RepoState) -> bool:
     """Whether ``repo`` is a state from before that which was ``held`` when it was asked for: it
-    would take back what was proved since, whatever follows it. Of a purged repo (``data_cid``
-    None) only what came after the deletion counts."""
-    if held.rev is None:
-        return False
-    return repo.rev < held.rev or (held.data_cid is None and repo.rev == held.rev)
+    would take back what was proved since, whatever follows it. A deleted account that is back may
+    be what it was: its very rev counts, where its PDS was asked after its return."""
+    return held.rev is not None and repo.rev < held.rev
 
 
 def _refusal(state: RepoState, repo: VerifiedRepo, following: Continuation) -> Verdict | None:
@@ -109,8 +107,8 @@ def _refusal(state: RepoState, repo: VerifiedRepo, following: Continuation) -> V
         return None
     if following.head.rev < state.rev:
         return Verdict.OLDER
-    same = repo.rev == state.rev and str(repo.data) != state.data_cid
-    return Verdict.FORKED if same else None
+    forked = repo.rev == state.rev and state.data_cid not in (None, str(repo.data))
+    return Verdict.FORKED if forked else None
 
 
 def _wanted(repo: VerifiedRepo, following: Continuation) -> dict[int, Version]:

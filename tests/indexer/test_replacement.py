@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from atdata.protocol.keys import key_of
 from indexer import events
-from indexer.batch import Batch, RepoState, SyncState
+from indexer.batch import RepoState, SyncState
 from indexer.database import open_database
 from indexer.decide import Entitled, Origin, Profile, on_account, on_commit
 from indexer.repos import Failed, Fetched, Gone
@@ -260,36 +260,42 @@ def test_an_older_snapshot_takes_nothing_back_whatever_arrives_during_the_fetch(
 
 
 def test_a_snapshot_from_before_a_deletion_brings_nothing_back() -> None:
-    """The account is deleted and back while its repo is fetched; or was deleted before, and its PDS
-    serves what it had then."""
+    """The account is deleted and back while its repo is fetched."""
     index, author = fetching("a")
     old = snapshot(author.repo)
     for seq, active in ((5, False), (6, True)):
-        event = account(DID, seq=seq, active=active, status="deleted").event
-        assert isinstance(event, events.Account)
-        batch = index.store.batch()
-        on_account(batch, event, Entitled(), Origin("wss://x", seq, b"", NOW_US))
-        index.turns.note(event, None)
-        index.store.apply(batch)
+        hear(index, seq, active=active)
     index.live(author.write("b", remove=False))
     assert index.turns.end(DID, old, NOW_US) is Result.AGAIN
     assert list(index.names) == ["b"]
-    other = Index()
-    other.store.apply(purged(other, author))
-    assert other.turns.begin(DID) is not None
-    assert other.turns.end(DID, snapshot(author.repo), NOW_US) is Result.LATER
-    assert (other.names, other.store.drops) == ({}, {"stale_rev": 1})
-    author.write("c", remove=False)
-    assert other.turns.begin(DID) is not None
-    assert other.turns.end(DID, snapshot(author.repo), NOW_US) is Result.SYNCED
-    assert other.names == author.names
 
 
-def purged(index: Index, author: Author) -> Batch:
-    """The account was deleted after what the author has written so far, and is back."""
+def hear(index: Index, seq: int, *, active: bool) -> None:
+    """The account is deleted, or back."""
+    event = account(DID, seq=seq, active=active, status=None if active else "deleted").event
+    assert isinstance(event, events.Account)
     batch = index.store.batch()
-    batch.set_repo(RepoState(DID, rev=author.repo.rev, sync_state=SyncState.NEW))
-    return batch
+    on_account(batch, event, Entitled(), Origin("wss://x", seq, b"", NOW_US))
+    index.turns.note(event, None)
+    index.store.apply(batch)
+
+
+def test_a_deleted_account_that_is_back_as_it_was_is_fetched_under_the_rev_that_it_had() -> None:
+    index, author = Index(), Author()
+    index.live(first := author.write("a", remove=False))
+    old = snapshot(author.repo)
+    index.live(author.write("b", remove=False))
+    hear(index, 5, active=False)
+    assert index.names == {}
+    hear(index, 6, active=True)
+    assert index.turns.begin(DID) is not None
+    assert index.turns.end(DID, old, NOW_US) is Result.LATER, "from before what was held"
+    assert (index.names, index.store.drops) == ({}, {"stale_rev": 1})
+    assert index.turns.begin(DID) is not None
+    index.live(first)  # of a source that lags behind
+    assert index.turns.end(DID, snapshot(author.repo), NOW_US) is Result.SYNCED
+    assert index.names == author.names
+    assert index.state.sync_error is None
 
 
 def test_the_same_rev_over_other_data_is_refused_by_name() -> None:

@@ -35,6 +35,7 @@ from tests.indexer.repo_builder import (
     TIME,
     Message,
     Repo,
+    account,
     create,
     delete,
     unchecked_car,
@@ -182,6 +183,21 @@ def test_a_repo_that_lacks_a_record_is_healed_by_its_author_alone(db: Path) -> N
     asyncio.run(main())
     assert names(db) == ["anew", "before", "cats"]
     assert states(db) == ["synced"]
+
+
+def test_a_deleted_account_that_is_back_as_it_was_is_filled_again(db: Path) -> None:
+    async def main() -> None:
+        async with Firehose() as net:
+            repo = new_repo(net)
+            await net.send(repo.commit(create(f"{DATASET}/cats", dataset("cats"))))
+            async with running(net, db) as indexer:
+                await net.send(account(repo.did, active=False, status="deleted"))
+                await reached(indexer, net)
+                await net.send(account(repo.did, active=True))
+                await until(lambda: indexer.status().resynced == 1, lambda: "fetched")
+
+    asyncio.run(main())
+    assert (names(db), states(db)) == (["cats"], ["synced"])
 
 
 def test_a_pds_that_is_down_is_tried_until_it_is_back_and_the_queue_outlives_us(db: Path) -> None:

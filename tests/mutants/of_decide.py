@@ -15,6 +15,8 @@ ORDER_TESTS = "indexer/test_account_order.py::test_"
 REPLACEMENT_TESTS = "indexer/test_replacement.py::test_"
 SCREEN_TESTS = "indexer/test_screen.py::test_"
 
+BACK = "a_deleted_account_that_is_back_as_it_was_is_fetched_under_the_rev_that_it_had"
+
 CHAIN = (
     Mutant(
         "6: a gap goes unnoticed",
@@ -114,11 +116,25 @@ REPLACED = (
         + "an_older_snapshot_takes_nothing_back_whatever_arrives_during_the_fetch",
     ),
     Mutant(
-        "repo: what it held before its deletion comes back",
+        "repo: an account that is back as it was is taken for older",
         REPLACEMENT,
-        "return repo.rev < held.rev or (held.data_cid is None and repo.rev == held.rev)",
-        "return repo.rev < held.rev",
-        REPLACEMENT_TESTS + "a_snapshot_from_before_a_deletion_brings_nothing_back",
+        "repo.rev < held.rev",
+        "(repo.rev < held.rev or (held.data_cid is None and repo.rev == held.rev))",
+        REPLACEMENT_TESTS + BACK,
+    ),
+    Mutant(
+        "repo: an account that is back as it was is taken for a fork",
+        REPLACEMENT,
+        "state.data_cid not in (None, str(repo.data))",
+        "state.data_cid != str(repo.data)",
+        REPLACEMENT_TESTS + BACK,
+    ),
+    Mutant(
+        "repo: two trees under one rev replace each other",
+        REPLACEMENT,
+        "return Verdict.FORKED if forked else None",
+        "return None",
+        REPLACEMENT_TESTS + "the_same_rev_over_other_data_is_refused_by_name",
     ),
     Mutant(
         "repo: what was fetched while the account moved counts",
