@@ -164,8 +164,10 @@ class Batch:
         self.docs[doc] = did, None
 
     def purge(self, did: str) -> None:
-        """Remove every record of ``did``: stored ones, and those put earlier in this batch."""
+        """Remove every record of ``did``, and what is kept in the quarantine: what is stored, and
+        what came earlier in this batch."""
         self.purged.add(did)
+        self.quarantine = [(drop, at) for drop, at in self.quarantine if drop.did != did]
         self.docs = {
             doc: (did, None) if of == did else (of, row) for doc, (of, row) in self.docs.items()
         }

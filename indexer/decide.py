@@ -26,8 +26,9 @@ DELETED = "deleted"
 INVALID_HANDLE = "handle.invalid"  # the protocol's own name for one that is not known
 NEWEST = ""  # in ``account_seq``: the time of the newest event applied, from whichever source
 
-# The bytes of these are not kept: a later commit of the repo, which we hold, says more.
-_NOT_KEPT = frozenset({DropReason.STALE_REV, DropReason.STALE_ACCOUNT})
+# The bytes of these are not kept: a later commit of the repo, which we hold, says more; and of a
+# deleted account there is nothing to keep.
+_NOT_KEPT = frozenset({DropReason.STALE_REV, DropReason.STALE_ACCOUNT, DropReason.INACTIVE_ACCOUNT})
 
 
 @dataclass(frozen=True, slots=True)

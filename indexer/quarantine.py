@@ -109,11 +109,20 @@ class Quarantine:
         query = f"SELECT {columns} FROM quarantine WHERE {where}"  # noqa: S608
         return [Kept(*row) for row in self._cursor.execute(query, list(parameters)).fetchall()]
 
-    def write(self, drops: Sequence[tuple[Drop, int]], released: Collection[int] = ()) -> Held:
-        """Let go of the rows ``released``, and keep ``drops``, each with its time in microseconds
-        since 1970. Returns the new size."""
+    def write(
+        self,
+        drops: Sequence[tuple[Drop, int]],
+        released: Collection[int] = (),
+        purged: Collection[str] = (),
+    ) -> Held:
+        """Let go of the rows ``released`` and of all of the accounts ``purged``, and keep
+        ``drops``, each with its time in microseconds since 1970. Returns the new size."""
+        if purged:
+            query = "DELETE FROM quarantine WHERE list_contains(?::VARCHAR[], did)"
+            self._cursor.execute(query, [list(purged)])
         if released:
             delete(self._cursor, "quarantine", "id", released)
+        if released or purged:
             self._held = self._measure()
         if not drops:
             return self._held

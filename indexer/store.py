@@ -176,7 +176,7 @@ class Store:
             self._write_positions(batch)
             self._write_drops(batch)
             self._write_meta(batch)
-            kept = self._quarantine.write(batch.quarantine, batch.released)
+            kept = self._quarantine.write(batch.quarantine, batch.released, batch.purged)
             self._cursor.execute("COMMIT")
         for did, state in batch.repos.items():
             self._holders.follow(self._repos.get(did), state)

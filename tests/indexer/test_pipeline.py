@@ -291,6 +291,19 @@ def test_a_deleted_account_is_purged_and_its_old_commits_stay_away(db: Path) -> 
     assert repo_states(db) == [(False, "deleted", "new")]
 
 
+def test_nothing_is_kept_of_what_a_deleted_account_has_written(db: Path) -> None:
+    async def scenario(net: Firehose) -> None:
+        repo = new_repo(net)
+        first = first_commit(repo, "cats")
+        refused = repo.commit(create(f"{DATASET}/secret", dataset("secret"))).without("prevData")
+        late = repo.commit(create(f"{DATASET}/late", dataset("secret")))
+        await net.send(first, refused, account(repo.did, active=False, status="deleted"), late)
+
+    indexed(db, scenario)
+    assert drops(db) == {"missing_prev_data": 1, "inactive_account": 1}
+    assert rows(db, "SELECT reason FROM quarantine") == []
+
+
 def test_an_old_account_event_that_is_replayed_changes_nothing(db: Path) -> None:
     async def scenario(net: Firehose) -> None:
         repo = new_repo(net)

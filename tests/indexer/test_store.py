@@ -306,6 +306,23 @@ def test_a_purge_takes_what_is_stored_and_what_came_before_it_but_not_after() ->
     assert index.names() == ["after", "bystander"]
 
 
+def test_a_purge_takes_what_is_kept_of_the_account_in_the_quarantine() -> None:
+    index = Index()
+    keep(index, b"stored")
+    batch = index.store.batch()
+    batch.drop(drop(b"before"), NOW, keep=True)
+    batch.drop(replace(drop(b"bystander"), did=BOB), NOW, keep=True)
+    batch.purge(ALICE)
+    batch.drop(drop(b"after"), NOW, keep=True)
+    index.store.apply(batch)
+    assert index.all("SELECT frame FROM quarantine ORDER BY frame") == [
+        (b"after",),
+        (b"bystander",),
+    ]
+    assert index.store.quarantine.rows == 2
+    assert index.store.drops == {"bad_signature": 4}, "the counters stay"
+
+
 def test_a_batch_sees_its_own_effects_and_nobody_else_does_before_it_is_durable() -> None:
     index = Index()
     batch = index.store.batch()

@@ -99,6 +99,16 @@ ACCOUNTS = (
     ),
 )
 
+KEPT = (
+    Mutant(
+        "account: what a deleted one has written is kept",
+        DECIDE,
+        "DropReason.STALE_ACCOUNT, DropReason.INACTIVE_ACCOUNT})",
+        "DropReason.STALE_ACCOUNT})",
+        PIPELINE_TESTS + "nothing_is_kept_of_what_a_deleted_account_has_written",
+    ),
+)
+
 REPLACED = (
     Mutant(
         "6: a refused commit of an older state marks the repo",
@@ -199,4 +209,4 @@ OF_SCREEN = (
     ),
 )
 
-MUTANTS = (*CHAIN, *ACCOUNTS, *REPLACED, *RECORDS, *OF_SCREEN)
+MUTANTS = (*CHAIN, *ACCOUNTS, *KEPT, *REPLACED, *RECORDS, *OF_SCREEN)
