@@ -179,6 +179,11 @@ class Batch:
             short = replace(drop, detail=drop.detail[:DETAIL_CHARS])
             self.quarantine.append((short, at))
 
+    def parked(self) -> set[str]:
+        """The DIDs of events in this batch that wait until the directory can be asked."""
+        parked = DropReason.IDENTITY_UNAVAILABLE
+        return {drop.did for drop, _ in self.quarantine if drop.reason is parked and drop.did}
+
     def release(self, row: int) -> None:
         """Let go of a row of the quarantine, by its id: it was judged again."""
         self.released.add(row)

@@ -137,13 +137,19 @@ def _origin_of(source: str) -> str:
     return "http" + source.removeprefix("ws")
 
 
-def on_account(batch: Batch, event: events.Account, proof: Proof, origin: Origin) -> None:
-    """``#account``: visibility follows ``active``, never ``status``; ``deleted`` purges."""
-    state = batch.repo(event.did)
+def on_account(
+    batch: Batch, event: events.Account, proof: Proof, origin: Origin, *, parked: bool = False
+) -> None:
+    """``#account``: visibility follows ``active``, never ``status``; ``deleted`` purges. Of a repo
+    that is not known only what hides it counts, if its first commit is ``parked``."""
+    known = batch.repo(event.did)
+    state = RepoState(event.did) if known is None and parked else known
     if state is None or _is_repeated(state, event, origin):
         return
     if isinstance(proof, Rejected):
         reject(batch, origin, event.did, proof.reason, proof.detail)
+        return
+    if known is None and event.active:
         return
     if _is_outdated(state, event, origin):
         seen = {**state.account_seq, origin.source: event.seq}
@@ -151,8 +157,15 @@ def on_account(batch: Batch, event: events.Account, proof: Proof, origin: Origin
         detail = f"{event.status or 'active'} as of {event.time}: another source told of later"
         reject(batch, origin, event.did, DropReason.STALE_ACCOUNT, detail)
         return
+    if not event.active and event.status == DELETED:
+        batch.purge(event.did)
+    batch.set_repo(_told(state, event, origin))
+
+
+def _told(state: RepoState, event: events.Account, origin: Origin) -> RepoState:
+    """The repo's state since ``event``."""
     returns = event.active and not state.active and state.sync_state is SyncState.SYNCED
-    state = replace(
+    told = replace(
         state,
         active=event.active,
         status=event.status,
@@ -165,11 +178,10 @@ def on_account(batch: Batch, event: events.Account, proof: Proof, origin: Origin
         sync_state=SyncState.DESYNCHRONIZED if returns else state.sync_state,
         sync_error=None,
     )
-    if not event.active and event.status == DELETED:
-        # The rev stays: a slower source may still bring commits from before the deletion.
-        batch.purge(event.did)
-        state = replace(state, data_cid=None, sync_state=SyncState.NEW)
-    batch.set_repo(state)
+    if event.active or event.status != DELETED:
+        return told
+    # The rev stays: a slower source may still bring commits from before the deletion.
+    return replace(told, data_cid=None, sync_state=SyncState.NEW)
 
 
 def _is_repeated(state: RepoState, event: events.Account, origin: Origin) -> bool:

@@ -18,7 +18,7 @@ import structlog
 
 from atdata.protocol.namespaces import kind_of
 from indexer import events, frames
-from indexer.batch import DETAIL_CHARS, Batch, Position
+from indexer.batch import DETAIL_CHARS, Batch, Position, SyncState
 from indexer.decide import Origin, Profile, Proof, on_account, on_commit, on_identity, on_sync
 from indexer.drops import Drop, DropReason, InvalidEvent
 from indexer.gaps import healed, outdated, with_gap
@@ -29,7 +29,7 @@ from indexer.received import Item, Passed, Received
 from indexer.store import Store
 from indexer.stream import Stream
 from indexer.turns import Turns
-from indexer.verify import VerifiedCommit
+from indexer.verify import Rejected, VerifiedCommit
 from indexer.watermark import Watermark
 
 _REMEMBERED_FRAMES = 1_000
@@ -56,10 +56,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The evidence on one repo, its proofs to be taken in the order of its events."""
+    """The evidence on one repo, its proofs to be taken in the order of its events; ``whole``:
+    everybody who had to be asked did answer."""
 
     proofs: Iterator[Proof]
     profile: Profile | None
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,24 +123,30 @@ class Processor:
         return outcome
 
     def reexamine(self, kept: Sequence[Kept]) -> Outcome:
-        """Judge events of the quarantine again, as if they came now: commits, syncs and those of
-        accounts. What is dropped for the same reason stays. Raises ``StoreError``."""
+        """Judge events of the quarantine again, as if they came now, in the order in which they
+        did: commits, syncs and those of accounts. What is dropped for the same reason stays, and so
+        does all of a repo while something of it can't be judged. A repo of which nothing was known
+        is to be fetched: what came meanwhile was not kept. Raises ``StoreError``."""
         outcome, batch = Outcome(), self._store.batch()
-        arrivals: list[Arrival] = []
-        ids: list[int] = []
-        for item in kept:
+        arrivals: dict[int, Arrival] = {}
+        dids: dict[int, str] = {}
+        for item in sorted(kept, key=lambda item: (item.kept_at, item.seq or 0, item.id)):
             try:
                 event = frames.parse(item.frame)
             except InvalidEvent:
                 continue  # as unreadable as before
             if isinstance(event, events.Commit | events.Sync | events.Account):
-                ids.append(item.id)
                 received = Received(item.source, 0, item.frame, item.kept_at)
-                arrivals.append(Arrival(received, event))
-        findings = self._prove(arrivals)
-        for row, arrival in zip(ids, arrivals, strict=True):
-            batch.release(row)
-            self._decide(arrival, batch, findings, outcome)
+                arrivals[item.id], dids[item.id] = Arrival(received, event), event.did
+        findings = self._prove(tuple(arrivals.values()))
+        for row, arrival in arrivals.items():
+            if findings[dids[row]].whole:
+                batch.release(row)
+                self._decide(arrival, batch, findings, outcome)
+        for did, state in tuple(batch.repos.items()):
+            before = self._store.repo(did)
+            if state.sync_state is SyncState.SYNCED and (before is None or before.rev is None):
+                batch.set_repo(replace(state, sync_state=SyncState.NEW))
         outcome.resync |= self._newly_wanting(batch)
         if batch.has_effects:
             self._write(batch)
@@ -233,10 +241,14 @@ class Processor:
         self, item: Received, stream: Stream, candidates: set[str], outcome: Outcome
     ) -> events.Event | None:
         """The event, or None for one that neither has an op in a collection of ours nor belongs to
-        a tracked repo (or to one that may become tracked earlier in this run)."""
+        a tracked repo (or to one that may become tracked earlier in this run). Where a repo's first
+        commit is parked, what is said of the account counts already."""
         if not frames.mentions_collection(item.frame):
             peek = frames.peek(item.frame)
-            ours = peek.did is not None and self._is_ours(peek.did, candidates)
+            ours = peek.did is not None and (
+                self._is_ours(peek.did, candidates)
+                or (peek.t == "#account" and peek.did.encode() in self._store.tracked)
+            )
             noise = peek.op == _MESSAGE and peek.t in _REPO_TYPES and not ours
             if noise and peek.seq is not None:
                 self._note(stream, item, peek.seq, peek.time, outcome)
@@ -304,7 +316,7 @@ class Processor:
         for did, future in asked.items():
             evidence[did] = future.result()
             self.proving -= 1
-        return {did: Findings(iter(e.proofs), e.profile) for did, e in evidence.items()}
+        return {did: _findings(found) for did, found in evidence.items()}
 
     def _decide(
         self, arrival: Arrival, batch: Batch, findings: dict[str, Findings], outcome: Outcome
@@ -326,7 +338,9 @@ class Processor:
                 on_identity(batch, event, findings[event.did].profile)
                 self._on_moved(event, batch, outcome)
             case events.Account():
-                on_account(batch, event, next(findings[event.did].proofs), origin)
+                proof = next(findings[event.did].proofs)
+                parked = self._is_parked(event.did, batch)
+                on_account(batch, event, proof, origin, parked=parked)
                 self._on_moved(event, batch, outcome)
             case events.Info():
                 self._on_info(event, item, outcome)
@@ -341,6 +355,12 @@ class Processor:
                     item.at,
                     keep=False,
                 )
+
+    def _is_parked(self, did: str, batch: Batch) -> bool:
+        """Whether events of a repo that is not known wait until the directory can be asked."""
+        if batch.repo(did) is not None:
+            return False
+        return did in batch.parked() or did in self._store.quarantine.parked(did)
 
     def _on_moved(
         self, event: events.Identity | events.Account, batch: Batch, outcome: Outcome
@@ -371,6 +391,12 @@ class Processor:
             stream.last = replace(stream.last, halted_because=detail[:DETAIL_CHARS])
         elif event.error == "ConsumerTooSlow":
             outcome.slow_down.add(item.source)
+
+
+def _findings(evidence: Evidence) -> Findings:
+    missing = DropReason.IDENTITY_UNAVAILABLE
+    whole = not any(isinstance(p, Rejected) and p.reason is missing for p in evidence.proofs)
+    return Findings(iter(evidence.proofs), evidence.profile, whole)
 
 
 def _touches_ours(commit: events.Commit) -> bool:

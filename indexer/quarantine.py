@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import duckdb
 
 from indexer import arrow
-from indexer.drops import Drop
+from indexer.drops import Drop, DropReason
 from indexer.statements import delete, insert, with_keys
 
 _SIZES = "SELECT reason, count(*), sum(octet_length(frame))::BIGINT FROM quarantine"
@@ -103,6 +103,13 @@ class Quarantine:
         """Some rows that were dropped for ``reason``; others with another ``turn``."""
         return self._select("reason = ? ORDER BY hash(id + ?) LIMIT ?", [reason, turn, limit])
 
+    def parked(self, did: str | None = None) -> set[str]:
+        """The DIDs of events that wait until the directory can be asked; or ``did``, if it is one
+        of them."""
+        query = "SELECT DISTINCT did FROM quarantine WHERE reason = ? AND did = coalesce(?, did)"
+        parameters = [DropReason.IDENTITY_UNAVAILABLE, did]
+        return {found for (found,) in self._cursor.execute(query, parameters).fetchall()}
+
     def _select(self, where: str, parameters: Sequence[object]) -> list[Kept]:
         """The rows for which ``where`` holds, a condition of ours (with its order and limit)."""
         columns = "id, source, seq, did, reason, detail, frame, epoch_us(kept_at)"
@@ -122,20 +129,19 @@ class Quarantine:
             self._cursor.execute(query, [list(purged)])
         if released:
             delete(self._cursor, "quarantine", "id", released)
-        if released or purged:
-            self._held = self._measure()
+        held = self._measure() if released or purged else self._held
         if not drops:
-            return self._held
+            return held
         rows = {row.id: row for row in (_row(drop, at) for drop, at in drops)}
         query = f"{_SIZES} WHERE id IN {{keys}} GROUP BY reason"
         replaced = _held(with_keys(self._cursor, query, rows))
         if replaced.rows:
             delete(self._cursor, "quarantine", "id", rows)
         insert(self._cursor, "quarantine", list(rows.values()))
-        reasons = Counter(self._held.reasons)
+        reasons = Counter(held.reasons)
         reasons.update(row.reason for row in rows.values())
         reasons.subtract(replaced.reasons)
-        size = self._held.bytes + sum(len(row.frame) for row in rows.values()) - replaced.bytes
+        size = held.bytes + sum(len(row.frame) for row in rows.values()) - replaced.bytes
         return self._trim(Held(size, +reasons))
 
     def committed(self, held: Held) -> None:

@@ -64,7 +64,8 @@ class Store:
         with self._naming_errors("read"):
             self._repos = {state.did: state for state in self._load_repos()}
             self.tracked = Tracked(did.encode() for did in self._repos)
-            """The DIDs of tracked repos as ASCII, for the screens; grows as repos are stored."""
+            """The DIDs of tracked repos as ASCII, and of those with parked events, for the screens;
+            grows as repos are stored."""
             self._holders = Holders(self._repos.values())
             self._positions = {position.url: position for position in self._load_positions()}
             self._drops = Counter(dict(self._fetch("SELECT reason, count FROM drops")))
@@ -72,6 +73,7 @@ class Store:
             self._change = self._scalar("SELECT coalesce(max(seq), 0) FROM changes")
             self._quarantine = Quarantine(self._cursor, limits)
             self._invalid = InvalidRecords(self._cursor, limits.invalid_bytes)
+            self.tracked.expect(did.encode() for did in self._quarantine.parked())
 
     # --- what is stored -----------------------------------------------------------------------
 
@@ -182,6 +184,7 @@ class Store:
             self._holders.follow(self._repos.get(did), state)
             self._repos[did] = state
         self.tracked.update(did.encode() for did in batch.repos)
+        self.tracked.expect(did.encode() for did in batch.parked())
         self._positions.update(batch.positions)
         self._drops.update({str(reason): count for reason, count in batch.drops.items()})
         self._meta.update(batch.meta)

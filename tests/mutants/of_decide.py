@@ -13,6 +13,7 @@ DECIDE_TESTS = "indexer/test_decide.py::test_"
 PIPELINE_TESTS = "indexer/test_pipeline.py::test_"
 ORDER_TESTS = "indexer/test_account_order.py::test_"
 REPLACEMENT_TESTS = "indexer/test_replacement.py::test_"
+PARKED_TESTS = "indexer/test_parked.py::test_"
 SCREEN_TESTS = "indexer/test_screen.py::test_"
 
 BACK = "a_deleted_account_that_is_back_as_it_was_is_fetched_under_the_rev_that_it_had"
@@ -106,6 +107,36 @@ KEPT = (
         "DropReason.STALE_ACCOUNT, DropReason.INACTIVE_ACCOUNT})",
         "DropReason.STALE_ACCOUNT})",
         PIPELINE_TESTS + "nothing_is_kept_of_what_a_deleted_account_has_written",
+    ),
+)
+
+PARKED = (
+    Mutant(
+        "account: what is told of one whose first commit is parked is lost",
+        DECIDE,
+        "state = RepoState(event.did) if known is None and parked else known",
+        "state = known",
+        PARKED_TESTS + "who_is_taken_down_meanwhile_is_hidden",
+    ),
+    removed(
+        "account: a parked commit counts once the account is said to be active",
+        DECIDE,
+        "known is None and event.active",
+        PARKED_TESTS + "that_an_account_is_active_does_not_let_its_commit_in",
+    ),
+    Mutant(
+        "account: what was parked is let in without what was told of the account",
+        "indexer/processor.py",
+        "            if findings[dids[row]].whole:\n",
+        "            if True:\n",
+        PARKED_TESTS + "a_commit_waits_for_what_is_told_of_its_account",
+    ),
+    Mutant(
+        "6: a repo whose first commit was parked is synced",
+        "indexer/processor.py",
+        "(before is None or before.rev is None)",
+        "False",
+        PARKED_TESTS + "a_repo_that_was_not_followed_meanwhile_is_fetched",
     ),
 )
 
@@ -209,4 +240,4 @@ OF_SCREEN = (
     ),
 )
 
-MUTANTS = (*CHAIN, *ACCOUNTS, *KEPT, *REPLACED, *RECORDS, *OF_SCREEN)
+MUTANTS = (*CHAIN, *ACCOUNTS, *KEPT, *PARKED, *REPLACED, *RECORDS, *OF_SCREEN)
