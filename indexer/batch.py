@@ -41,7 +41,8 @@ class SyncState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class RepoState:
     """A tracked repo, one that has or had records here, or is said to. ``account_seq`` holds the
-    seq of the newest ``#account`` applied, by source URL; ``sync_error`` says why the repo could
+    seq of the newest ``#account`` applied, by source URL, and times beside (``indexer/decide``);
+    ``sync_error`` says why the repo could
     not be fetched the last time, None if it could or was not tried."""
 
     did: str

@@ -8,6 +8,7 @@ marked desynchronised (invariant 4).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from atdata.protocol.cid import Cid
@@ -24,7 +25,13 @@ from indexer.versions import Version, store_version
 
 DELETED = "deleted"
 INVALID_HANDLE = "handle.invalid"  # the protocol's own name for one that is not known
-NEWEST = ""  # in ``account_seq``: the time of the newest event applied, from whichever source
+# In ``account_seq``, beside the seqs: the time of the newest event applied, from whichever source;
+# and behind this before a source's URL, the latest time that its events have claimed.
+NEWEST = ""
+CLAIMED = "claimed "
+
+# A clock may be fast; who claims more than this is not waited for.
+_FAST_US = 86_400_000_000
 
 # The bytes of these are not kept: a later commit of the repo, which we hold, says more; and of a
 # deleted account there is nothing to keep.
@@ -119,8 +126,8 @@ def renewed(state: RepoState, profile: Profile) -> RepoState:
     known = with_profile(state, profile)
     if not moved or state.pds is None:
         return known
-    said = {who: seq for who, seq in state.account_seq.items() if _origin_of(who) != state.pds}
-    alone = not said.keys() - {NEWEST}
+    said = {key: at for key, at in state.account_seq.items() if _origin_of(key) != state.pds}
+    alone = not _sources(said)
     if state.active or not (alone or state.is_unserved):
         return replace(known, account_seq=said)
     return replace(
@@ -133,8 +140,13 @@ def renewed(state: RepoState, profile: Profile) -> RepoState:
     )
 
 
-def _origin_of(source: str) -> str:
-    return "http" + source.removeprefix("ws")
+def _origin_of(key: str) -> str:
+    """The HTTP origin of the source to which an entry of ``account_seq`` belongs."""
+    return "http" + key.removeprefix(CLAIMED).removeprefix("ws")
+
+
+def _sources(account_seq: Mapping[str, int]) -> set[str]:
+    return {key for key in account_seq if key != NEWEST and not key.startswith(CLAIMED)}
 
 
 def on_account(
@@ -152,8 +164,7 @@ def on_account(
     if known is None and event.active:
         return
     if _is_outdated(state, event, origin):
-        seen = {**state.account_seq, origin.source: event.seq}
-        batch.set_repo(replace(state, account_seq=seen))
+        batch.set_repo(replace(state, account_seq=_heard(state, event, origin)))
         detail = f"{event.status or 'active'} as of {event.time}: another source told of later"
         reject(batch, origin, event.did, DropReason.STALE_ACCOUNT, detail)
         return
@@ -169,11 +180,7 @@ def _told(state: RepoState, event: events.Account, origin: Origin) -> RepoState:
         state,
         active=event.active,
         status=event.status,
-        account_seq={
-            **state.account_seq,
-            origin.source: event.seq,
-            NEWEST: _time_of(event, origin),
-        },
+        account_seq={**_heard(state, event, origin), NEWEST: _time_of(event, origin)},
         # While it was away, its PDS may have sent nothing of what it did.
         sync_state=SyncState.DESYNCHRONIZED if returns else state.sync_state,
         sync_error=None,
@@ -184,18 +191,27 @@ def _told(state: RepoState, event: events.Account, origin: Origin) -> RepoState:
     return replace(told, data_cid=None, sync_state=SyncState.NEW)
 
 
+def _heard(state: RepoState, event: events.Account, origin: Origin) -> dict[str, int]:
+    """What ``account_seq`` says of the event's source since."""
+    key = CLAIMED + origin.source
+    claimed = max(min(_claimed_time(event), origin.at + _FAST_US), state.account_seq.get(key, 0))
+    return {**state.account_seq, origin.source: event.seq, key: claimed}
+
+
 def _is_repeated(state: RepoState, event: events.Account, origin: Origin) -> bool:
     """Whether its source told of this, or of something later, before. One that was set up anew
-    begins with low seqs again: then what it tells is of later."""
+    begins with low seqs again: then what it tells is of later, by its own clock too."""
     if event.seq > state.account_seq.get(origin.source, 0):
         return False
-    return not state.account_seq.get(NEWEST, 0) < _claimed_time(event) <= origin.at
+    known = (NEWEST, CLAIMED + origin.source)
+    newest = max(state.account_seq.get(key, 0) for key in known)
+    return not newest < _claimed_time(event) <= origin.at
 
 
 def _is_outdated(state: RepoState, event: events.Account, origin: Origin) -> bool:
     """Whether another source has already told of something later. Seqs order the events of one
     source; between sources only the events' own times can."""
-    others = state.account_seq.keys() - {origin.source, NEWEST}
+    others = _sources(state.account_seq) - {origin.source}
     return bool(others) and _time_of(event, origin) < state.account_seq.get(NEWEST, 0)
 
 

@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS repos (
     pds             VARCHAR,
     active          BOOLEAN NOT NULL DEFAULT true,
     status          VARCHAR,
-    account_seq     JSON NOT NULL DEFAULT '{}',  -- source url → seq of its newest #account; '' → time (µs) of the newest of all
+    account_seq     JSON NOT NULL DEFAULT '{}',  -- source url → seq of its newest #account; 'claimed <url>' → the latest time (µs) that it claimed; '' → that of the newest of all
     rev             VARCHAR,
     data_cid        VARCHAR,
     sync_state      VARCHAR NOT NULL,     -- synced | desynchronized | new

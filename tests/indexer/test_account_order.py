@@ -81,3 +81,40 @@ def test_a_source_that_was_set_up_anew_is_heard_under_low_seqs() -> None:
     before = ((FAST, 900, True, "09:00:00"), (FAST, 901, True, "10:00:00"))
     assert not told(*before, (FAST, 3, False, "11:00:00")).active
     assert told(*before, (FAST, 900, False, "09:00:00")).active
+
+
+MINUTE = 60_000_000
+
+
+def heard(*events: tuple[int, bool, str, int]) -> RepoState:
+    """The repo's state after (seq, active, time, minutes after noon), of one source."""
+    batch = Batch(lambda _: RepoState(DID))
+    for seq, active, time, minutes in events:
+        event = Account(seq, DID, active, None if active else "deleted", time)
+        on_account(batch, event, Entitled(), Origin(FAST, seq, b"", NOW + minutes * MINUTE))
+    state = batch.repo(DID)
+    assert state is not None
+    return state
+
+
+def test_a_stale_event_of_a_source_whose_clock_is_fast_changes_nothing() -> None:
+    """By our clock all of them are of a time to come when they first arrive."""
+    deleted, back = "2026-01-01T12:30:00Z", "2026-01-01T12:30:02Z"
+    state = heard((2, False, deleted, 0), (3, True, back, 0), (2, False, deleted, 120))
+    assert state.active
+
+
+def test_a_clock_that_was_put_right_does_not_make_stale_events_news() -> None:
+    state = heard(
+        (2, False, "2026-01-01T12:30:00Z", 0),
+        (3, True, "2026-01-01T12:01:00Z", 1),
+        (2, False, "2026-01-01T12:30:00Z", 120),
+    )
+    assert state.active
+
+
+def test_who_has_claimed_a_time_to_come_is_heard_again_a_day_later() -> None:
+    claimed = (7, True, "9999-01-01T00:00:00Z", 0)
+    anew = "2026-01-01T13:00:00Z", "2026-01-03T13:00:00Z"
+    assert heard(claimed, (1, False, anew[0], 61)).active
+    assert not heard(claimed, (1, False, anew[1], 3 * 24 * 60)).active

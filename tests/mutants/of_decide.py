@@ -88,9 +88,23 @@ ACCOUNTS = (
     Mutant(
         "account: low seqs are never heard again",
         DECIDE,
-        "return not state.account_seq.get(NEWEST, 0) < _claimed_time(event) <= origin.at",
+        "return not newest < _claimed_time(event) <= origin.at",
         "return True",
         ORDER_TESTS + "a_source_that_was_set_up_anew_is_heard_under_low_seqs",
+    ),
+    Mutant(
+        "account: a stale event of a fast clock counts again",
+        DECIDE,
+        "known = (NEWEST, CLAIMED + origin.source)",
+        "known = (NEWEST,)",
+        ORDER_TESTS + "a_stale_event_of_a_source_whose_clock_is_fast_changes_nothing",
+    ),
+    Mutant(
+        "account: who has claimed a time to come is not heard under low seqs",
+        DECIDE,
+        "min(_claimed_time(event), origin.at + _FAST_US)",
+        "_claimed_time(event)",
+        ORDER_TESTS + "who_has_claimed_a_time_to_come_is_heard_again_a_day_later",
     ),
     removed(
         "account: a deleted one still writes",
