@@ -6,6 +6,8 @@ marked to be fetched is fetched, verified, by the next run. No file is made by a
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,13 +17,14 @@ from prometheus_client import CollectorRegistry
 
 from atdata.network.http import HttpClient, Policy
 from atdata.network.identity import Resolver
-from atdata.protocol.errors import NotFound, StoreError, quote
+from atdata.protocol.errors import NetworkError, NotFound, StoreError, XrpcError, quote
 from atdata.protocol.namespaces import kind_of
 from atdata.protocol.syntax import Did
 from indexer import recovery, snapshots
 from indexer.batch import RepoState, SyncState
 from indexer.config import IndexerConfig
 from indexer.database import open_database
+from indexer.listing import Lister, lists_nothing
 from indexer.machine import microseconds
 from indexer.metrics import Metrics
 from indexer.processor import Processor
@@ -42,7 +45,9 @@ _AT_ONCE = 200  # frames
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One record that the index and the account's PDS do not agree on; None: not there. ``uri`` is
-    the DID where the repo could not be compared, ``ours`` then says why."""
+    a DID where it is all of a repo: it could not be compared, and ``ours`` says why, or is hidden
+    here, and ``theirs`` is the rev that is served. It is a source's URL where its list is not to be
+    had, and ``ours`` says why."""
 
     uri: str
     ours: str | None
@@ -165,7 +170,8 @@ def requeue(db: Path) -> Reexamined:
 
 def differences(config: IndexerConfig, dids: tuple[str, ...] = ()) -> list[Difference]:
     """Compare the index with the accounts' PDSes, record by record, those included that are not
-    valid: of ``dids``, or of all tracked repos. Raises ``NotFound``, ``StoreError``."""
+    valid: of ``dids``, or of all tracked repos and those that the index's sources list beside them.
+    Raises ``NotFound``, ``StoreError``."""
     http = HttpClient(Policy(dev=config.dev))
     try:
         resolver = Resolver(http, plc=config.plc)
@@ -173,9 +179,34 @@ def differences(config: IndexerConfig, dids: tuple[str, ...] = ()) -> list[Diffe
         with open_database(config.db, read_only=True) as connection:
             store = Store(connection)
             chosen = [_tracked(store, did) for did in dids] if dids else store.repos()
-            return [d for state in chosen for d in _compare(store, client, state)]
+            found = [d for state in chosen for d in _compare(store, client, state)]
+            if not dids:
+                found += _unknown(config, http, store, client)
+            return found
     finally:
         http.close()
+
+
+def _unknown(
+    config: IndexerConfig, http: HttpClient, store: Store, client: RepoClient
+) -> Iterator[Difference]:
+    """The records of repos that are listed, and not tracked."""
+    seen: set[str] = set()
+    for position in store.positions:
+        origin = "http" + position.url.removeprefix("ws")
+        try:
+            for page in Lister(http, config.list_repos).pages(position.url):
+                for item in page:
+                    if store.is_tracked(item.did) or item.did in seen:
+                        continue
+                    seen.add(item.did)
+                    if not item.collections:
+                        time.sleep(1 / config.sweep_per_second)
+                    if item.collections or client.holds_collections(item.did, origin):
+                        yield from _compare(store, client, RepoState(item.did))
+        except (NetworkError, XrpcError) as error:
+            if not lists_nothing(error):
+                yield Difference(position.url, f"it is not listed: {error}", None)
 
 
 def _tracked(store: Store, did: str) -> RepoState:
@@ -192,7 +223,11 @@ def _compare(store: Store, client: RepoClient, state: RepoState) -> list[Differe
         case Failed():
             return [Difference(state.did, answer.why, None)]
         case Gone():
-            return [] if not state.active else [Difference(state.did, answer.error, None)]
+            missed = state.active and store.is_tracked(state.did)
+            return [Difference(state.did, answer.error, None)] if missed else []
+        case Fetched() if not state.active:
+            hidden = f"hidden ({state.status or 'inactive'})"
+            return [Difference(state.did, hidden, f"rev {answer.repo.rev}")]
         case Fetched():
             ours = store.documents_by_uri(state.did)
             theirs = {

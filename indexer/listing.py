@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from atdata.network.http import HttpClient
-from atdata.protocol.errors import FetchFailed, InvalidSyntax, XrpcError, quote
+from atdata.protocol.errors import FetchFailed, InvalidSyntax, NetworkError, XrpcError, quote
 from atdata.protocol.namespaces import COLLECTIONS
 from atdata.protocol.syntax import Did, Tid
 
@@ -51,7 +51,7 @@ class Lister:
             for collection in COLLECTIONS:
                 yield from self._list(origin, BY_COLLECTION, {"collection": collection})
         except (FetchFailed, XrpcError) as error:
-            if error.status not in _NOT_THERE:
+            if not lists_nothing(error):
                 raise
             yield from self._list(origin, ALL, {})
 
@@ -78,6 +78,11 @@ class Lister:
             if cursor is None or cursor in cursors:
                 return
             cursors.add(cursor)
+
+
+def lists_nothing(error: NetworkError | XrpcError) -> bool:
+    """Whether a source says by this that it has no such list at all."""
+    return isinstance(error, FetchFailed | XrpcError) and error.status in _NOT_THERE
 
 
 def _repos(answer: Any, method: str) -> Iterator[Listed]:

@@ -269,7 +269,8 @@ def verify(
     dev: Dev = False,
     json: Json = False,
 ) -> None:
-    """Compare the index with the accounts' PDSes, record by record. Ends with 1 if they differ."""
+    """Compare the index with the accounts' PDSes, record by record, and with what its sources list.
+    Ends with 1 if they differ."""
     with needs_servers():
         from indexer import admin
         from indexer.config import IndexerConfig

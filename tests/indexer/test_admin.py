@@ -145,6 +145,62 @@ def test_the_same_frame_of_two_sources_is_let_go_of_twice(tmp_path: Path) -> Non
     assert rows(db, "SELECT name FROM datasets") == [("cats",)]
 
 
+def compared(net: Firehose, db: Path) -> list[admin.Difference]:
+    return admin.differences(IndexerConfig(db=db, plc=net.plc, dev=True))
+
+
+def test_what_is_hidden_here_and_served_there_differs(tmp_path: Path) -> None:
+    db = tmp_path / "index.duckdb"
+
+    async def main() -> None:
+        async with Firehose() as net:
+            repo = new_repo(net)
+            hidden = account(repo.did, active=False, status="suspended")
+            await net.send(first_commit(repo, "cats"), hidden)
+            async with running(net, db) as indexer:
+                await reached(indexer, net)
+            (found,) = await asyncio.to_thread(compared, net, db)
+            assert found == admin.Difference(repo.did, "hidden (suspended)", f"rev {repo.rev}")
+            del net.repos[repo.did]
+            assert await asyncio.to_thread(compared, net, db) == []
+
+    asyncio.run(main())
+
+
+def test_what_a_source_lists_and_the_index_does_not_know_differs(tmp_path: Path) -> None:
+    """Record by record. A repo that is listed and holds nothing of ours is no difference."""
+    db = tmp_path / "index.duckdb"
+
+    async def main() -> None:
+        async with Firehose() as net:
+            await net.send(first_commit(new_repo(net), "cats"))
+            async with running(net, db) as indexer:
+                await reached(indexer, net)
+            unknown, other = new_repo(net, 5), new_repo(net, 6)
+            first_commit(unknown, "dogs")
+            other.commit(create("app.bsky.feed.post/3k2yihcrp2c2a", {"text": "hello"}))
+            (found,) = await asyncio.to_thread(compared, net, db)
+            assert (found.uri, found.ours) == (f"at://{unknown.did}/{DATASET}/dogs", None)
+
+    asyncio.run(main())
+
+
+def test_a_source_whose_list_breaks_off_is_named(tmp_path: Path) -> None:
+    db = tmp_path / "index.duckdb"
+
+    async def main() -> None:
+        async with Firehose() as net, Firehose() as relay:
+            await relay.send(first_commit(new_repo(net), "cats"))
+            async with running(net, db, relay) as indexer:
+                await reached(indexer, relay)
+            relay.plc_is_down = True
+            (found,) = await asyncio.to_thread(compared, net, db)
+            assert found.uri == relay.url
+            assert "answered 502" in (found.ours or "")
+
+    asyncio.run(main())
+
+
 def test_a_repo_that_is_not_tracked_cannot_be_compared(tmp_path: Path) -> None:
     db = tmp_path / "index.duckdb"
     open_database(db).close()
