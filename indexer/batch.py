@@ -189,6 +189,17 @@ class Batch:
         """Let go of a row of the quarantine, by its id: it was judged again."""
         self.released.add(row)
 
+    def keep_released(self, id_of: Callable[[Drop], int]) -> None:
+        """What was let go of and dropped again, as it was, stays as it is and counts once.
+        ``id_of`` gives the row that a drop is kept in."""
+        ids = [id_of(drop) for drop, _ in self.quarantine]
+        for row, (drop, _) in zip(ids, self.quarantine, strict=True):
+            self.drops[drop.reason] -= row in self.released
+        self.drops = +self.drops
+        pairs = zip(ids, self.quarantine, strict=True)
+        self.quarantine = [kept for row, kept in pairs if row not in self.released]
+        self.released.difference_update(ids)
+
     def note(self, key: str, value: str) -> None:
         """Remember ``value`` in the table ``meta``."""
         self.meta[key] = value

@@ -24,7 +24,7 @@ from indexer.drops import Drop, DropReason, InvalidEvent
 from indexer.gaps import healed, outdated, with_gap
 from indexer.metrics import Metrics
 from indexer.proofs import Evidence, Provable, Prover, Said
-from indexer.quarantine import Kept
+from indexer.quarantine import Kept, id_of
 from indexer.received import Item, Passed, Received
 from indexer.store import Store
 from indexer.stream import Stream
@@ -143,6 +143,7 @@ class Processor:
             if findings[dids[row]].whole:
                 batch.release(row)
                 self._decide(arrival, batch, findings, outcome)
+        batch.keep_released(id_of)
         for did, state in tuple(batch.repos.items()):
             before = self._store.repo(did)
             if state.sync_state is SyncState.SYNCED and (before is None or before.rev is None):

@@ -173,11 +173,16 @@ def _held(rows: Iterable[tuple[str, int, int]]) -> Held:
     return Held(sum(size for _, _, size in found), {reason: count for reason, count, _ in found})
 
 
-def _row(drop: Drop, at: int) -> arrow.QuarantineRow:
+def id_of(drop: Drop) -> int:
+    """The id of the row that keeps ``drop``."""
     digest = hashlib.sha256(drop.frame)
     digest.update("\0".join((drop.source, str(drop.seq), drop.reason, drop.detail)).encode())
+    return int.from_bytes(digest.digest()[:8], "big") >> 1
+
+
+def _row(drop: Drop, at: int) -> arrow.QuarantineRow:
     return arrow.QuarantineRow(
-        id=int.from_bytes(digest.digest()[:8], "big") >> 1,
+        id=id_of(drop),
         source=drop.source,
         seq=drop.seq,
         did=drop.did,

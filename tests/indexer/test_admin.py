@@ -124,6 +124,26 @@ def test_the_quarantine_is_listed_shown_and_replayed(tmp_path: Path) -> None:
         admin.quarantined_row(db, 1)
 
 
+def test_what_is_dropped_for_the_same_reason_again_counts_once(tmp_path: Path) -> None:
+    db = tmp_path / "index.duckdb"
+
+    async def main() -> None:
+        async with Firehose() as net:
+            repo = new_repo(net)
+            await net.send(first_commit(repo, "cats"))
+            await net.send(repo.commit(create(f"{DATASET}/dogs", dataset())).without("prevData"))
+            async with running(net, db) as indexer:
+                await reached(indexer, net)
+            config = IndexerConfig(db=db, plc=net.plc, dev=True)
+            before = admin.quarantined(db)
+            for _ in range(2):
+                assert await asyncio.to_thread(admin.replay, config) == 0
+            assert admin.quarantined(db) == before
+
+    asyncio.run(main())
+    assert rows(db, "SELECT * FROM drops") == [("missing_prev_data", 1)]
+
+
 def test_the_same_frame_of_two_sources_is_let_go_of_twice(tmp_path: Path) -> None:
     db = tmp_path / "index.duckdb"
 
