@@ -148,12 +148,12 @@ def replay(config: IndexerConfig, row: int | None = None) -> int:
             prover = Prover(Resolver(http, plc=config.plc), microseconds)
             metrics = Metrics(CollectorRegistry())
             processor = Processor(store, prover, pool, metrics, Turns(store), longest_pause=0)
-            before = store.quarantined
-            kept = store.quarantine.ids() if row is None else [row]
+            kept = [known for known in store.quarantine.ids() if row in (None, known)]
+            valid = reexamine(store, microseconds(), row).valid
             for start in range(0, len(kept), _AT_ONCE):
                 processor.reexamine(store.quarantine.rows_of(kept[start : start + _AT_ONCE]))
-            reexamine(store, microseconds(), row)
-            return before - store.quarantined
+            still = set(store.quarantine.ids())
+            return sum(one not in still for one in kept) + valid
     finally:
         http.close()
 

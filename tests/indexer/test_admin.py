@@ -144,6 +144,25 @@ def test_what_is_dropped_for_the_same_reason_again_counts_once(tmp_path: Path) -
     assert rows(db, "SELECT * FROM drops") == [("missing_prev_data", 1)]
 
 
+def test_what_turns_out_to_be_invalid_is_let_go_of_all_the_same(tmp_path: Path) -> None:
+    db = tmp_path / "index.duckdb"
+
+    async def main() -> None:
+        async with Firehose() as net:
+            net.plc_is_down = True
+            bad = (create(f"{DATASET}/{name}", dataset(7)) for name in "abc")
+            await net.send(new_repo(net).commit(*bad))
+            async with running(net, db, parked_seconds=60.0) as indexer:
+                await reached(indexer, net)
+            net.plc_is_down = False
+            config = IndexerConfig(db=db, plc=net.plc, dev=True)
+            assert await asyncio.to_thread(admin.replay, config) == 1
+            assert await asyncio.to_thread(admin.replay, config) == 0, "none of the three records"
+
+    asyncio.run(main())
+    assert rows(db, "SELECT count(*) FROM invalid_records") == [(3,)]
+
+
 def test_the_same_frame_of_two_sources_is_let_go_of_twice(tmp_path: Path) -> None:
     db = tmp_path / "index.duckdb"
 
