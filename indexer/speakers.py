@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from atdata.network.answers import Answers
 from atdata.network.http import HttpClient
 from atdata.protocol.errors import FetchFailed, IdentityUnavailable, NetworkError, XrpcError
+from atdata.protocol.namespaces import COLLECTIONS
+from indexer.listing import BY_COLLECTION
 
 _METHOD = "com.atproto.server.describeServer"
 _KNOWN_SECONDS = 3_600.0
@@ -21,7 +23,10 @@ _MAX_SOURCES = 1_000
 _ANSWER_BYTES = 100_000
 _ANSWER_SECONDS = 5.0
 _NOT_IMPLEMENTED = 501
-_PASSING = frozenset({401, 403, 408, 429})  # what stands before a PDS may answer so for a while
+_REFUSED = frozenset({401, 403})
+_PASSING = _REFUSED | {408, 429}  # what stands before a PDS may answer so for a while
+_PATIENCE = 3  # times that a source does not say what it is, before it is asked otherwise
+_REFUSED_SECONDS = 3_600.0  # after which one that refuses to say it is none that ever will
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +43,27 @@ class Speaker:
 RELAY = Speaker(None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    """How often in a row a source did not say what it is, and since when it refuses to, in seconds;
+    None if it did something else the last time."""
+
+    times: int = 0
+    refused_since: float | None = None
+
+
 class Speakers:
     """Tells relays and PDSes apart: only a PDS describes itself (``describeServer``). Thread-safe.
 
-    An answer counts for an hour; who has once described itself stays a PDS.
+    An answer counts for an hour; who has once described itself stays a PDS. Who says nothing is a
+    relay if it lists repos by collection, which only relays do, or if it refuses for an hour.
     """
 
     def __init__(self, http: HttpClient, clock: Callable[[], float] = time.monotonic) -> None:
-        self._http = http
+        self._http, self._clock = http, clock
         self._known = Answers[Speaker](ttl=_KNOWN_SECONDS, max_entries=_MAX_SOURCES, clock=clock)
         self._pdses: dict[str, Speaker] = {}  # by origin, of sources that are configured
+        self._silent: dict[str, _Silence] = {}
 
     def of(self, source: str) -> Speaker:
         """Who speaks at the firehose ``source``. Raises ``IdentityUnavailable`` if that could not
@@ -61,15 +77,45 @@ class Speakers:
             )
         except (FetchFailed, XrpcError) as error:
             if error.status is None or _may_pass(error.status):
-                raise IdentityUnavailable(f"{origin} does not say what it is: {error}") from error
-            return self._pdses.get(origin, RELAY)
+                return self._otherwise(origin, error.status, error)
+            found = RELAY
         except NetworkError as error:
-            raise IdentityUnavailable(f"{origin} does not say what it is: {error}") from error
-        found = _described(origin, answer)
+            return self._otherwise(origin, None, error)
+        else:
+            found = _described(origin, answer)
+        self._silent.pop(origin, None)
         if found is RELAY:
             return self._pdses.get(origin, RELAY)
         self._pdses[origin] = found
         return found
+
+    def _otherwise(
+        self, origin: str, status: int | None, error: NetworkError | XrpcError
+    ) -> Speaker:
+        """What ``origin`` is, as far as that shows in what else it does. Raises
+        ``IdentityUnavailable``."""
+        before, now = self._silent.get(origin, _Silence()), self._clock()
+        first = now if before.refused_since is None else before.refused_since
+        since = first if status in _REFUSED else None
+        self._silent[origin] = _Silence(before.times + 1, since)
+        if origin not in self._pdses:
+            if since is not None and now - since >= _REFUSED_SECONDS:
+                return RELAY
+            if before.times + 1 >= _PATIENCE and self._lists_by_collection(origin):
+                return RELAY
+        raise IdentityUnavailable(f"{origin} does not say what it is: {error}") from error
+
+    def _lists_by_collection(self, origin: str) -> bool:
+        try:
+            answer = self._http.get_json(
+                f"{origin}/xrpc/{BY_COLLECTION}",
+                params={"collection": next(iter(COLLECTIONS)), "limit": "1"},
+                max_bytes=_ANSWER_BYTES,
+                timeout=_ANSWER_SECONDS,
+            )
+        except (NetworkError, XrpcError):
+            return False
+        return isinstance(answer, Mapping) and isinstance(answer.get("repos"), list)
 
 
 def _may_pass(status: int) -> bool:

@@ -71,6 +71,7 @@ CONTAINERS: dict[str, Queue | str] = {
     "screen.Screen._under_way": Queue.UNDER_WAY,
     "speakers.Speakers._known": _CACHE,
     "speakers.Speakers._pdses": "one for each source",
+    "speakers.Speakers._silent": "one for each source",
     "store.Store._drops": "counts by reason",
     "store.Store._meta": _TRACKED,
     "stream.Stream._noted": _PASSING,

@@ -132,6 +132,81 @@ def test_an_outage_makes_a_host_neither(status: int) -> None:
         speaker(status, {})
 
 
+def tried(net: Host, times: int, *, after: float = 10.0) -> list[Speaker | None]:
+    """What a source is at each of so many looks, ``after`` so many seconds each; None: unknown."""
+    http, now = HttpClient(Policy(dev=True)), [0.0]
+    speakers, found = Speakers(http, lambda: now[0]), list[Speaker | None]()
+    try:
+        for _ in range(times):
+            now[0] += after
+            try:
+                found.append(speakers.of(net.url))
+            except IdentityUnavailable:
+                found.append(None)
+    finally:
+        http.close()
+    return found
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_who_says_nothing_and_lists_by_collection_is_a_relay(status: int) -> None:
+    async def main() -> None:
+        async with Host() as net:
+            net.status, net.lists = status, lambda _: {"repos": []}
+            assert await asyncio.to_thread(tried, net, 3) == [None, None, RELAY]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("status", "found"), [(401, RELAY), (403, RELAY), (500, None)])
+def test_who_refuses_to_say_it_for_an_hour_is_a_relay_and_an_outage_is_none(
+    status: int, found: Speaker | None
+) -> None:
+    async def main() -> None:
+        async with Host() as net:
+            net.status = status
+            looks = await asyncio.to_thread(lambda: tried(net, 7, after=600.0))
+            assert looks == [None] * 6 + [found]
+
+    asyncio.run(main())
+
+
+def test_a_pds_that_refuses_to_say_it_again_is_no_relay() -> None:
+    async def main() -> None:
+        async with Host() as net:
+            http, now = HttpClient(Policy(dev=True)), [0.0]
+            speakers = Speakers(http, lambda: now[0])
+            await asyncio.to_thread(speakers.of, net.url)
+            net.status, net.lists = 403, lambda _: {"repos": []}
+            for _ in range(4):
+                now[0] += 4_000.0
+                with pytest.raises(IdentityUnavailable):
+                    await asyncio.to_thread(speakers.of, net.url)
+            http.close()
+
+    asyncio.run(main())
+
+
+def test_what_a_relay_says_counts_whatever_its_proxy_refuses_and_waits_uncounted(db: Path) -> None:
+    async def main() -> None:
+        async with Host() as net:
+            net.status = 403
+            await net.send(first_commit(new_repo(net), "cats"), GONE)
+            async with running(net, db) as indexer:
+                await reached(indexer, net)
+                asked = sum("describeServer" in path for path in net.asked)
+                await until(
+                    lambda: sum("describeServer" in path for path in net.asked) > asked,
+                    lambda: "looked at again",
+                )
+                assert indexer.status().drops == {"identity_unavailable": 1}
+                net.lists = lambda _: {"repos": []}
+                await until(lambda: indexer.status().quarantined == 0, lambda: "applied")
+
+    asyncio.run(main())
+    assert shown(db) == [(False, "deleted", 0)]
+
+
 # --- an account that moves from `old` to `new` --------------------------------------------------
 
 
