@@ -75,8 +75,27 @@ class SearchConfig(BaseSettings):
         description="How old the text index may be for a search to be answered from it alone; "
         "where it is older, what has changed since is read from the database.",
     )
+    max_connections: int = Field(
+        default=4_000,
+        ge=1,
+        le=100_000,
+        description="Connections at a time; fewer where the system allows fewer open files.",
+    )
+    client_connections: int = Field(
+        default=100, ge=1, le=100_000, description="Connections of one client at a time."
+    )
+    request_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="A connection that has not sent the head of a request in that time is "
+        "closed, and so is one whose body takes as long again.",
+    )
     max_subscribers: int = Field(
-        default=2_000, ge=0, le=100_000, description="Subscriptions to changes at a time."
+        default=2_000,
+        ge=0,
+        le=100_000,
+        description="Subscriptions to changes at a time, and three quarters of the connections.",
     )
     subscriber_seconds: float = Field(
         default=10.0,

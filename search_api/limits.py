@@ -107,6 +107,21 @@ def client_of(scope: Scope, config: SearchConfig) -> str | None:
     if config.trusted_proxy and (peer is None or peer.is_loopback):
         forwarded = Headers(scope=scope).get("x-forwarded-for", "")
         peer = _address(forwarded.rpartition(",")[2].strip()) or peer
+    return _client(peer, config)
+
+
+def client_at(host: str, config: SearchConfig) -> str | None:
+    """Whom to count a connection from ``host`` for; None if it is not limited, as are those of a
+    trusted proxy: who is behind it is known only from each request."""
+    peer = _address(host)
+    if config.trusted_proxy and (peer is None or peer.is_loopback):
+        return None
+    return _client(peer, config)
+
+
+def _client(
+    peer: ipaddress.IPv4Address | ipaddress.IPv6Address | None, config: SearchConfig
+) -> str | None:
     if peer is None:  # a Unix socket or a test client: this machine
         return "local" if config.rate_loopback else None
     if peer.is_loopback and not config.rate_loopback:

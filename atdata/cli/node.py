@@ -89,6 +89,7 @@ def serve(
         from indexer.logs import configure_logging
         from indexer.machine import cores
         from search_api.config import SearchConfig
+        from search_api.connections import raise_file_limit, within_files
     configure_logging()
     listening = _listen(host, port)
     port = listening.getsockname()[1]
@@ -102,7 +103,7 @@ def serve(
     db.parent.mkdir(parents=True, exist_ok=True)
     _run(
         IndexerConfig(sources=tuple(source or ()), db=db, plc=plc, dev=dev).on(cores()),
-        SearchConfig(db=db, host=host, port=port, dev=dev),
+        within_files(SearchConfig(db=db, host=host, port=port, dev=dev), raise_file_limit()),
         listening,
         replay,
         restarted,
@@ -177,13 +178,14 @@ def _serve(
     from indexer.live import live_line
     from search_api.app import create_app
     from search_api.database import Database
+    from search_api.serving import ServerConfig
     from search_api.text_index import TextIndex
 
     database = Database(connection, config.query_seconds)
     text_index = TextIndex(config.text_directory(), database)
     text_index.catch_up()
     app = create_app(database, text_index, config, registry)
-    server = uvicorn.Server(uvicorn.Config(app, proxy_headers=False, log_level="warning"))
+    server = uvicorn.Server(ServerConfig(app, config))
 
     async def follow() -> None:
         async with AsyncExitStack() as stack:

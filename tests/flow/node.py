@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -55,21 +56,33 @@ class Node:
             return False
 
 
-def spawned(folder: Path, *arguments: str, port: int | None = None) -> Node:
-    """``atdata serve --db folder/index.duckdb …``, just started: it may take a second to answer."""
+def spawned(
+    folder: Path, *arguments: str, port: int | None = None, files: tuple[int, int] | None = None
+) -> Node:
+    """``atdata serve --db folder/index.duckdb …``, just started: it may take a second to answer.
+    ``files`` are how many it may open, and up to how many it may raise that."""
+
+    def bounded() -> None:
+        if files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, files)
+
     port = port or free_port()
     command = [sys.executable, "-m", "atdata.cli", "serve", "--port", str(port), "--dev"]
     command += ["--db", str(folder / "index.duckdb"), *arguments]
     log = folder / "node.log"
     with log.open("ab") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=dict(os.environ))
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env=dict(os.environ), preexec_fn=bounded
+        )
     return Node(f"http://127.0.0.1:{port}", process, log)
 
 
 @contextmanager
-def node(folder: Path, *arguments: str, port: int | None = None) -> Iterator[Node]:
+def node(
+    folder: Path, *arguments: str, port: int | None = None, files: tuple[int, int] | None = None
+) -> Iterator[Node]:
     """A node that is ready to answer, and ends with the block."""
-    running = spawned(folder, *arguments, port=port)
+    running = spawned(folder, *arguments, port=port, files=files)
     process = running.process
     try:
         running.wait_until(running.answers, "the node answers", READY_SECONDS)

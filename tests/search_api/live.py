@@ -16,16 +16,17 @@ from fastapi import FastAPI
 from search_api.app import create_app
 from search_api.config import SearchConfig
 from search_api.database import Database
+from search_api.serving import ServerConfig
 from search_api.text_index import TextIndex
 from tests.search_api.index_builder import IndexBuilder
 
 
 @contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
-    """``app`` on a thread; its origin, ``http://127.0.0.1:port``."""
+def listening(app: FastAPI, config: SearchConfig | None = None) -> Iterator[str]:
+    """``app`` on a thread; its origin, ``http://127.0.0.1:port``. ``config`` has its bounds."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the node does
-    server = uvicorn.Server(uvicorn.Config(app, proxy_headers=False, log_level="warning"))
+    server = uvicorn.Server(ServerConfig(app, config or SearchConfig()))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -45,7 +46,7 @@ def live(index: IndexBuilder, folder: Path, **settings: Any) -> Iterator[str]:
     text_index.catch_up()
     config = SearchConfig(**{"follow_seconds": 0.02, **settings})
     try:
-        with listening(create_app(database, text_index, config)) as origin:
+        with listening(create_app(database, text_index, config), config) as origin:
             yield origin
     finally:
         text_index.close()
