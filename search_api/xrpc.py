@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -33,8 +33,11 @@ from search_api.database import QueryTimeout
 from search_api.paging import InvalidCursor
 
 MAX_QUERY_STRING = 16_000  # bytes
+# Moments in milliseconds since 1970: those that have a year of four digits in UTC, too.
+EARLIEST, LATEST = -62_135_596_800_000, 253_402_300_799_999
 
 Value = str | int | bool | tuple[str, ...]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -72,11 +75,12 @@ class Params:
         if value is None:
             return None
         try:
-            return int(datetime.fromisoformat(value).timestamp() * 1_000)
+            moment = (datetime.fromisoformat(value) - _EPOCH) // timedelta(milliseconds=1)
         except (ValueError, OverflowError) as error:
-            raise invalid(
-                f"{name}: {quote(value)} is no moment that can be reckoned with"
-            ) from error
+            raise _no_moment(name, value) from error
+        if not EARLIEST <= moment <= LATEST:
+            raise _no_moment(name, value)
+        return moment
 
     def uri(self, name: str) -> AtUri | None:
         """A parameter of format at-uri."""
@@ -135,6 +139,10 @@ def _value(name: str, definition: types.Definition, texts: Sequence[str]) -> Val
             return text == "true"
         case _:
             return text
+
+
+def _no_moment(name: str, value: str) -> XrpcError:
+    return invalid(f"{name}: {quote(value)} is no moment that can be reckoned with")
 
 
 def invalid(message: str) -> XrpcError:

@@ -80,9 +80,9 @@ def day(timestamp: str | None) -> str:
         return "unknown"
     try:
         moment = datetime.fromisoformat(timestamp)
-    except ValueError:
+        return f"{moment.astimezone(UTC) if moment.tzinfo else moment:%-d %b %Y}"
+    except (ValueError, OverflowError):  # 0001-01-01 at +14:00 is no day in UTC
         return timestamp[:10]
-    return f"{moment.astimezone(UTC) if moment.tzinfo else moment:%-d %b %Y}"
 
 
 def moment(day: str) -> str:

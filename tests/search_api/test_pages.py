@@ -327,6 +327,7 @@ def test_days_of_authors_are_read_as_far_as_they_go() -> None:
     assert text.day("2025-10-09") == "9 Oct 2025"
     assert text.day("yesterday, or so") == "yesterday,"
     assert text.day(None) == "unknown"
+    assert text.day("0001-01-01T00:00:00+14:00") == "0001-01-01"
 
 
 def test_types_in_one_line() -> None:

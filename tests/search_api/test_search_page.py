@@ -148,6 +148,23 @@ def test_days_and_bounds_of_the_form_are_understood_and_shown_again(service: Ser
     opened(service, "/?createdAfter=2025-02-31", 400)
 
 
+@pytest.mark.parametrize("name", ["createdAfter", "createdBefore"])
+@pytest.mark.parametrize(
+    ("moment", "status"),
+    [
+        ("0001-01-01T00:00:00Z", 200),
+        ("0001-01-01T00:00:00+14:00", 400),
+        ("1969-12-31T23:59:59.999999Z", 200),
+        ("9999-12-31T23:59:59.999999Z", 200),
+        ("9999-12-31T23:59:59.999-00:01", 400),
+    ],
+)
+def test_the_first_and_the_last_moment_can_be_asked_for_and_none_beyond(
+    service: Service, name: str, moment: str, status: int
+) -> None:
+    opened(service, f"/?{urlencode({name: moment})}", status)
+
+
 def test_the_same_search_is_a_feed_and_a_file(service: Service) -> None:
     page, html = opened(service, "/?q=reef&tags=two&sort=name")
     for label, kind in (
