@@ -25,7 +25,6 @@ from atdata.protocol.errors import AtdataError, InvalidSyntax, StoreError, XrpcE
 from atdata.protocol.lexicon import Catalog, builtin_catalog
 from atdata.protocol.syntax import Nsid
 from search_api import index_status, openapi
-from search_api.conditions import Question
 from search_api.config import SearchConfig
 from search_api.database import Database
 from search_api.discovery import Discovery
@@ -60,7 +59,6 @@ SERVICE_ID = "#atdata_search"
 # A thread that comes back from the database or the text index waits that long for each one that
 # computes: at Python's own 5 ms, what is written would fall behind while much is searched.
 SWITCH_SECONDS = 0.0005
-SIMILAR_CANDIDATES = 100  # hits of a word of a name
 
 log = structlog.get_logger(__name__)
 
@@ -77,9 +75,7 @@ def create_app(
     """
     catalog = builtin_catalog()
     search = Search(database, text_index, config.level_seconds)
-    discovery = Discovery(
-        database, lambda word: search.datasets(Question(word), SIMILAR_CANDIDATES, None)
-    )
+    discovery = Discovery(database, text_index)
     follower = Follower(text_index, config.follow_seconds)
     subscriptions = Subscriptions(database, config)
     maker = PreviewMaker(dev=config.dev)

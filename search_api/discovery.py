@@ -6,7 +6,7 @@ page ended is said by the sort keys of its last item.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 from atdata.protocol.discovery_views import (
@@ -24,7 +24,6 @@ from atdata.protocol.errors import InvalidSyntax, NotFound
 from atdata.protocol.keys import key_of
 from atdata.protocol.syntax import AtUri, Did, Handle
 from atdata.protocol.views import (
-    DatasetPage,
     LatestSchema,
     LensPage,
     LicensePage,
@@ -50,20 +49,17 @@ from search_api.lens_graph import LensNetwork
 from search_api.lens_reach import LensMap
 from search_api.lens_routes import Ends, Route
 from search_api.schema_search import SchemaQuestion
+from search_api.text_index import TextIndex
 from search_api.xrpc import invalid
 
-SIMILAR_WORDS = 2  # of a name, looked for in others
-
 View = TypeVar("View")
-Finder = Callable[[str], DatasetPage]
 
 
 class Discovery:
     """Answers questions. Any number of threads."""
 
-    def __init__(self, database: Database, find_word: Finder) -> None:
-        """``find_word`` gives the datasets that a search for one word finds first."""
-        self._database, self._find_word = database, find_word
+    def __init__(self, database: Database, text_index: TextIndex) -> None:
+        self._database, self._text = database, text_index
         self._network = LensNetwork()
 
     # --- lenses -----------------------------------------------------------------------------
@@ -193,11 +189,7 @@ class Discovery:
     def similar_datasets(self, uri: AtUri, limit: int) -> SimilarDatasets:
         """Raises ``NotFound``."""
         with self._database.session() as session:
-            words = similar.words_of(session, uri, SIMILAR_WORDS)
-        pages = [self._find_word(word) for word in words]
-        docs = [key_of(view.uri) for page in pages for view in page.datasets]
-        with self._database.session() as session:
-            return similar.similar(session, uri, docs, limit)
+            return similar.similar(session, self._text.reader(), uri, limit)
 
     def label(self, author: Did | Handle, name: str, version: str | None) -> ResolvedLabel:
         """Raises ``NotFound``."""

@@ -1,25 +1,35 @@
 """Datasets that are like another one, and why: they share its schema or fields of it, tags, words.
 
 Rule: what counts is what two datasets share, measured by how much both have; every point that a
-dataset is given is said in its reasons.
+dataset is given is said in its reasons. Who is compared is what the text index finds by the rarest
+of one's tags, fields and words, so that it takes no statement, however many datasets there are.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from tantivy import Query
 
 from atdata.protocol.discovery_views import Reason, SimilarDataset, SimilarDatasets
 from atdata.protocol.errors import NotFound, quote
+from atdata.protocol.keys import key_of
 from atdata.protocol.syntax import AtUri
 from search_api import queries
-from search_api.database import Session, marks
+from search_api.database import Session
+from search_api.stored_view import StoredView
+from search_api.text_document import PROMINENCE
+from search_api.text_query import any_of, equal
+from search_api.text_reader import Reader
 from search_api.words import index_words
 
-CANDIDATES = 300  # datasets of each sort that are compared in full
+CANDIDATES = 60  # datasets of each sort that are looked at
+COMPARED = 40  # that are compared in full, words and all
+BY_WORDS = 15  # of these, that need share nothing else
+MAX_TERMS = 16  # tags, fields or words by which datasets are looked for: the rarest
+MAX_TEXT = 2_000  # characters of a description
 MAX_SHOWN = 10  # values of one reason
-MAX_SCHEMAS = 200  # schemas with shared fields whose datasets are compared
 SAME_SCHEMA, SHARED_TAGS, SHARED_FIELDS, SHARED_WORDS = 3.0, 3.0, 2.0, 1.0
 # Words that say nothing about what a dataset is.
 COMMON = frozenset(
@@ -47,7 +57,7 @@ COMMON = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What is compared: the schema's key, folded tags, fields as ``name:kind``, words."""
+    """What is compared: the schema's key, folded tags, names of fields, words."""
 
     schema: int
     tags: frozenset[str]
@@ -73,8 +83,7 @@ def _part(
 ) -> tuple[float, Reason]:
     shared = one & other
     points = weight * len(shared) / len(one | other) if shared else 0.0
-    values = sorted({value.rpartition(":")[0] for value in shared} if kind == "fields" else shared)
-    return points, Reason(kind, tuple(values[:MAX_SHOWN]))
+    return points, Reason(kind, tuple(sorted(shared)[:MAX_SHOWN]))
 
 
 def explain(reasons: Iterable[Reason]) -> str:
@@ -90,94 +99,70 @@ def explain(reasons: Iterable[Reason]) -> str:
     return "shares " + "; ".join(parts)
 
 
-def similar(session: Session, uri: AtUri, by_words: Sequence[int], limit: int) -> SimilarDatasets:
-    """The datasets most like ``uri``. ``by_words`` are keys of datasets that share words with it.
-    Raises ``NotFound``."""
+def similar(session: Session, reader: Reader, uri: AtUri, limit: int) -> SimilarDatasets:
+    """The datasets most like ``uri``, as far as ``reader`` knows it. Raises ``NotFound``."""
     doc = queries.key_of_uri(session, uri)
     if doc is None or not queries.datasets(session, [doc]):
         raise NotFound(f"the index has no dataset {quote(str(uri), 300)}")
-    own = features(session, [doc])[doc]
-    candidates = _candidates(session, doc, own) | set(by_words[:CANDIDATES])
-    compared = {
-        other: compare(own, theirs)
-        for other, theirs in features(session, sorted(candidates - {doc})).items()
-    }
-    best = sorted(
-        (other for other, (points, _) in compared.items() if points > 0),
-        key=lambda other: (-compared[other][0], other),
-    )[:limit]
+    one = reader.example("doc", doc)
+    compared = {} if one is None else _compared(reader, doc, one)
+    best = sorted(compared, key=lambda other: (-compared[other][0], other))[:limit]
+    views = queries.datasets(session, best)
+    found = ((view, compared[key_of(view.uri)][1]) for view in views)
     return SimilarDatasets(
-        tuple(
-            SimilarDataset(view, compared[key][1], explain(compared[key][1]))
-            for key, view in zip(best, queries.datasets(session, best), strict=True)
-        )
+        tuple(SimilarDataset(view, reasons, explain(reasons)) for view, reasons in found)
     )
 
 
-def words_of(session: Session, uri: AtUri, limit: int) -> tuple[str, ...]:
-    """The longest words of a dataset's name: what to look for in others."""
-    doc = queries.key_of_uri(session, uri)
-    views = queries.datasets(session, [] if doc is None else [doc])
-    found = {word for view in views for word in _words(view.name)}
-    return tuple(sorted(found, key=lambda word: (-len(word), word))[:limit])
+def _compared(
+    reader: Reader, doc: int, one: StoredView
+) -> dict[int, tuple[float, tuple[Reason, ...]]]:
+    """Those that share something with ``one``, whose key is ``doc``, by their keys."""
+    own = features(one)
+    near, by_words = _candidates(reader, one.schema, own)
+    plain = _without_words(one)
+    roughly = {key: compare(plain, _without_words(other))[0] for key, other in near.items()}
+    first = sorted(near, key=lambda key: -roughly[key])[: COMPARED - BY_WORDS]
+    chosen = {key: near[key] for key in first} | dict(list(by_words.items())[:BY_WORDS])
+    chosen.pop(doc, None)
+    found = {key: compare(own, features(other)) for key, other in chosen.items()}
+    return {key: result for key, result in found.items() if result[0] > 0}
 
 
-def _words(*texts: str | None) -> frozenset[str]:
-    found = (word for text in texts if text for word in index_words(text))
+def _candidates(
+    reader: Reader, schema: int, own: Features
+) -> tuple[dict[int, StoredView], dict[int, StoredView]]:
+    """By tags, schema and fields; and by words, most likely first."""
+    near = reader.examples(equal(reader.schema, "schema", schema), CANDIDATES)
+    near += _sharing(reader, "tag", own.tags)
+    near += _sharing(reader, "field", {name.strip().lower() for name in own.fields})
+    return _keyed(near), _keyed(_sharing(reader, PROMINENCE[-1], own.words))
+
+
+def _sharing(reader: Reader, field: str, values: Iterable[str]) -> list[StoredView]:
+    """Datasets that have any of ``values``, those that share more and rarer ones first."""
+    rarest = sorted(values, key=lambda value: (reader.frequency(field, value), value))[:MAX_TERMS]
+    terms = [Query.term_query(reader.schema, field, value) for value in rarest]
+    return reader.best(any_of(terms), CANDIDATES) if terms else []
+
+
+def _keyed(found: Sequence[StoredView]) -> dict[int, StoredView]:
+    return {key_of(stored.view.uri): stored for stored in found}
+
+
+def features(stored: StoredView) -> Features:
+    """Of a dataset as the text index holds it."""
+    view = stored.view
+    words = _words(view.name, (view.description or "")[:MAX_TEXT])
+    return replace(_without_words(stored), words=words)
+
+
+def _without_words(stored: StoredView) -> Features:
+    return Features(
+        stored.schema, frozenset(stored.tags), frozenset(stored.fields), frozenset[str]()
+    )
+
+
+def _words(*texts: str) -> frozenset[str]:
+    found = (word for text in texts for word in index_words(text))
     return frozenset(word for word in found if len(word) > 2 and word not in COMMON)
-
-
-_BY_TAG = """
-SELECT t.doc FROM dataset_tags t JOIN records r ON r.doc = t.doc
-JOIN repos p ON p.repo = r.repo AND p.active
-WHERE lower(trim(t.tag)) = ANY($1) AND t.doc <> $2
-GROUP BY t.doc ORDER BY count(DISTINCT lower(trim(t.tag))) DESC, max(r.sort_at) DESC, t.doc LIMIT $3
-"""
-_BY_FIELD = """
-SELECT doc FROM schema_fields WHERE name || ':' || kind = ANY($1)
-GROUP BY doc ORDER BY count(*) DESC, doc LIMIT $2
-"""
-_BY_SCHEMA = """
-SELECT d.doc FROM datasets d JOIN records r ON r.doc = d.doc
-JOIN repos p ON p.repo = r.repo AND p.active
-WHERE d.schema_doc = ANY($1) AND d.doc <> $2
-ORDER BY d.schema_doc = $3 DESC, r.sort_at DESC, d.doc LIMIT $4
-"""
-
-
-def _candidates(session: Session, doc: int, own: Features) -> set[int]:
-    schemas = [row[0] for row in session.rows(_BY_FIELD, [sorted(own.fields), MAX_SCHEMAS])]
-    found = session.rows(_BY_SCHEMA, [[own.schema, *schemas], doc, own.schema, CANDIDATES])
-    found += session.rows(_BY_TAG, [sorted(own.tags), doc, CANDIDATES])
-    return {int(row[0]) for row in found}
-
-
-def features(session: Session, docs: Sequence[int]) -> dict[int, Features]:
-    """Of those of ``docs`` that are visible datasets."""
-    if not docs:
-        return {}
-    rows = session.rows(
-        "SELECT d.doc, d.schema_doc, d.name, d.description FROM datasets d "  # noqa: S608
-        "JOIN records r ON r.doc = d.doc JOIN repos p ON p.repo = r.repo AND p.active "
-        f"WHERE d.doc IN ({marks(docs)}) AND r.doc IN ({marks(docs)})",
-        [*docs, *docs],
-    )
-    tags: defaultdict[int, set[str]] = defaultdict(set)
-    for doc, tag in session.rows(
-        "SELECT doc, lower(trim(tag)) FROM dataset_tags WHERE doc = ANY($1) AND trim(tag) <> ''",
-        [list(docs)],
-    ):
-        tags[doc].add(tag)
-    fields: defaultdict[int, set[str]] = defaultdict(set)
-    for doc, name, kind in session.rows(
-        "SELECT f.doc, f.name, f.kind FROM schema_fields f JOIN records r ON r.doc = f.doc "
-        "JOIN repos p ON p.repo = r.repo AND p.active WHERE f.doc = ANY($1)",
-        [sorted({row[1] for row in rows})],
-    ):
-        fields[doc].add(f"{name}:{kind}")
-    return {
-        doc: Features(
-            schema, frozenset(tags[doc]), frozenset(fields[schema]), _words(name, description)
-        )
-        for doc, schema, name, description in rows
-    }

@@ -128,6 +128,13 @@ class Part:
         found = self.searcher.search(inside, limit=limit, count=False, order_by_field="order")
         return [(int(order), address) for order, address in found.hits]
 
+    def best(self, inside: Query, limit: int) -> list[tuple[float, DocAddress]]:
+        """The ``limit`` datasets that the terms of ``inside`` fit best, each with its score."""
+        if self.is_empty:
+            return []
+        found = self.searcher.search(inside, limit=limit, count=False)
+        return [(float(score), address) for score, address in found.hits]
+
     def among(self, inside: Query) -> int:
         """How many documents ``inside`` holds."""
         # Of a constant score no hit is better than the first. `count` is missing from the stubs.

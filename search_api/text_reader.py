@@ -110,6 +110,14 @@ class Reader:
         hits.sort(key=lambda hit: hit[0], reverse=True)
         return [part.view(address) for _, part, address in hits[:limit]]
 
+    def best(self, inside: Query, limit: int) -> list[StoredView]:
+        """The ``limit`` datasets that the terms of ``inside`` fit best."""
+        settled = self._settled.best(self._without_gone(inside), limit)
+        hits = [(score, self._settled, address) for score, address in settled]
+        hits += [(score, self._fresh, at) for score, at in self._fresh.best(inside, limit)]
+        hits.sort(key=lambda hit: hit[0], reverse=True)
+        return [part.view(address) for _, part, address in hits[:limit]]
+
     # --- values -----------------------------------------------------------------------------
 
     def counts(
