@@ -107,9 +107,9 @@ def add_site(app: FastAPI, database: Database, queries: Queries, config: SearchC
 
     def site_part(request: Request) -> Response:
         number, place = (_number(request.path_params[name]) for name in ("number", "place"))
-        if not sitemap.is_part(number, place):
-            raise XrpcError(404, "NotFound", "there is no such part of the sitemap")
         with database.session() as session:
+            if not sitemap.is_part(number, place, sitemap.count(session)):
+                raise XrpcError(404, "NotFound", "there is no such part of the sitemap")
             text = sitemap.part(session, number, place, origin(config, request))
         return Response(text, media_type=sitemap.SITEMAP)
 

@@ -10,6 +10,7 @@ import pytest
 
 from search_api.database import Database
 from search_api.feeds import sitemap
+from search_api.web.text import page_url
 from tests.search_api.index_builder import IndexBuilder
 from tests.search_api.service import Service
 
@@ -64,6 +65,30 @@ def test_parts_are_disjoint_and_together_everything(index: IndexBuilder, number:
 )
 def test_there_are_no_other_parts(service: Service, place: str) -> None:
     assert service.client.get(f"/sitemap/{place}.xml").status_code == 404
+
+
+def test_the_number_of_parts_is_not_the_crawler_s_choice() -> None:
+    million = 1_000_000  # 64 parts
+    assert [
+        number for number in (1, 2, 16, 32, 64, 128, 16_384) if sitemap.is_part(number, 0, million)
+    ] == [
+        32,
+        64,
+        128,
+        16_384,
+    ]
+    assert sitemap.is_part(1, 0, 0)
+
+
+def test_a_page_is_said_as_its_own_links_say_it(index: IndexBuilder, service: Service) -> None:
+    did = index.account("alice")
+    odd = index.schema(did, "Odd", rkey="test.odd:1.0.0-a_b~c")
+    (line,) = pages(service.client.get("/sitemap/1/0.xml").text)
+    assert line == BASE + page_url("/schema", uri=odd)
+    (when,) = ElementTree.fromstring(service.client.get("/sitemap/1/0.xml").text).iter(
+        S + "lastmod"
+    )
+    assert when.text == service.get("getSchema", uri=odd)["schema"]["indexedAt"]
 
 
 def test_a_million_pages_are_cut_into_parts_below_the_format_s_limit() -> None:
