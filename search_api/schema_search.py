@@ -21,7 +21,7 @@ from search_api.database import Session
 from search_api.field_terms import FieldTerm, dtypes_read_as, items_read_as, kinds_read_as
 from search_api.views import timestamp
 
-MAX_WORDS = 32
+MAX_WORDS = 8  # different ones that count: each is looked for in every schema
 MAX_VERSIONS = 10_000  # of one schema family
 MAX_FITTING = 1_000  # schemas that one type can be read from, as ends of lens paths
 
@@ -63,18 +63,22 @@ def search(
 
 
 def _tier(q: str) -> tuple[str, list[object]]:
-    words = q.lower().split()[:MAX_WORDS]
+    words = _words(q)
     if not words:
         return "0", []
-    text = " ".join(words)
+    text = " ".join(q.lower().split())
     held = " AND ".join(["contains(lower(s.name), ?)"] * len(words))
     tier = "WHEN lower(s.name) = ? THEN 0 WHEN starts_with(lower(s.name), ?) THEN 1"
     return f"CASE {tier} WHEN {held} THEN 2 ELSE 3 END", [text, text, *words]
 
 
+def _words(q: str) -> list[str]:
+    return list(dict.fromkeys(q.lower().split()))[:MAX_WORDS]
+
+
 def _conditions(asked: SchemaQuestion) -> _Conditions:
     where, params = ["true"], list[object]()
-    for word in asked.q.lower().split()[:MAX_WORDS]:
+    for word in _words(asked.q):
         where.append(
             "(contains(lower(s.name), ?) OR contains(lower(s.description), ?) OR s.doc IN ("
             "SELECT doc FROM schema_fields WHERE contains(lower(name), ?)))"
@@ -83,7 +87,8 @@ def _conditions(asked: SchemaQuestion) -> _Conditions:
     if asked.author is not None:
         where.append("r.did = ?")
         params.append(asked.author)
-    for sql, values in (*map(_has, asked.fields), *map(_gives, asked.needs)):
+    terms = (*map(_has, dict.fromkeys(asked.fields)), *map(_gives, dict.fromkeys(asked.needs)))
+    for sql, values in terms:
         where.append(sql)
         params += values
     return where, params

@@ -7,6 +7,7 @@ import pytest
 
 from atdata.protocol.errors import InvalidSyntax
 from search_api.field_terms import FieldTerm, dtypes_read_as
+from search_api.schema_search import SchemaQuestion, _conditions
 from tests.search_api.index_builder import IndexBuilder
 from tests.search_api.service import Service
 
@@ -30,6 +31,22 @@ def test_the_whole_name_comes_first_then_its_beginning_then_words_anywhere(
     assert names(service, author="nobody.test") == []
     paged = service.every("searchSchemas", "schemas", q="image", limit=2)
     assert [view["name"] for view in paged] == names(service, q="image")
+
+
+def test_eight_different_words_count_and_no_word_and_no_field_twice(
+    index: IndexBuilder, service: Service
+) -> None:
+    words = "one two three four five six seven eight"
+    index.schema(index.account("alice"), "Counted", description=words)
+    assert names(service, q=f"{words} nine") == ["Counted"]
+    assert names(service, q=words.replace("two", "nine")) == []
+    once, often = (
+        _conditions(
+            SchemaQuestion("one" + " ONE" * more, fields=(FieldTerm("image"),) * (1 + more))
+        )
+        for more in (0, 19)
+    )
+    assert once == often
 
 
 def test_by_fields(index: IndexBuilder, service: Service) -> None:
