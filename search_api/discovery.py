@@ -26,8 +26,10 @@ from atdata.protocol.syntax import AtUri, Did, Handle
 from atdata.protocol.views import (
     LatestSchema,
     LensPage,
+    LicenseCount,
     LicensePage,
     SchemaPage,
+    TagCount,
     TagPage,
 )
 from search_api import (
@@ -41,7 +43,6 @@ from search_api import (
     queries,
     schema_search,
     similar,
-    vocabulary,
 )
 from search_api.database import Database, Session
 from search_api.field_terms import FieldTerm
@@ -50,6 +51,7 @@ from search_api.lens_reach import LensMap
 from search_api.lens_routes import Ends, Route
 from search_api.schema_search import SchemaQuestion
 from search_api.text_index import TextIndex
+from search_api.vocabulary import Place, Vocabulary
 from search_api.xrpc import invalid
 
 View = TypeVar("View")
@@ -60,7 +62,7 @@ class Discovery:
 
     def __init__(self, database: Database, text_index: TextIndex) -> None:
         self._database, self._text = database, text_index
-        self._network = LensNetwork()
+        self._network, self._vocabulary = LensNetwork(), Vocabulary()
 
     # --- lenses -----------------------------------------------------------------------------
 
@@ -216,8 +218,9 @@ class Discovery:
         with self._database.session() as session:
             folded = [corpus.fold(session, tag) for tag in together]
             begin = corpus.fold(session, prefix)
-            found = vocabulary.tags(session, begin, folded, limit + 1, after)
-        page, last = paging.cut(found, limit)
+        reader = self._text.reader()
+        found = self._vocabulary.values(reader, "tags", begin, folded, limit + 1, after)
+        page, last = paging.cut([TagCount(*one) for one in found], limit)
         return TagPage(page, paging.encode(asked, (last.count, last.tag)) if last else None)
 
     def licenses(
@@ -229,8 +232,9 @@ class Discovery:
         with self._database.session() as session:
             folded = [corpus.fold(session, tag) for tag in together]
             begin = corpus.fold(session, prefix)
-            found = vocabulary.licenses(session, begin, folded, limit + 1, after)
-        page, last = paging.cut(found, limit)
+        reader = self._text.reader()
+        found = self._vocabulary.values(reader, "licenses", begin, folded, limit + 1, after)
+        page, last = paging.cut([LicenseCount(*one) for one in found], limit)
         return LicensePage(page, paging.encode(asked, (last.count, last.license)) if last else None)
 
 
@@ -248,7 +252,7 @@ def _canonical(session: Session, uri: AtUri) -> dict[int, str]:
     return {} if key is None else {key: str(uri)}
 
 
-def _count(cursor: str | None, asked: str) -> vocabulary.Place | None:
+def _count(cursor: str | None, asked: str) -> Place | None:
     if cursor is None:
         return None
     count, text = paging.decode(cursor, asked, (int, str))
