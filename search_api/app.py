@@ -13,7 +13,6 @@ from importlib.metadata import version
 from urllib.parse import urlsplit
 
 import structlog
-from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -34,6 +33,7 @@ from search_api.feeds.routes import add_export, add_feeds, add_mcp, add_mirror, 
 from search_api.feeds.subscriptions import Subscriptions, add_subscription
 from search_api.follow import Follower
 from search_api.http_cache import HttpCache
+from search_api.lanes import Lane
 from search_api.limits import RateLimit
 from search_api.methods import methods
 from search_api.origin import origin
@@ -59,6 +59,15 @@ SERVICE_ID = "#atdata_search"
 # A thread that comes back from the database or the text index waits that long for each one that
 # computes: at Python's own 5 ms, what is written would fall behind while much is searched.
 SWITCH_SECONDS = 0.0005
+WAITING, LONG_WAITING = 500, 50  # requests, until one is told to come again
+# Queries that may take longer than a search; so may pages, feeds and files.
+LONG = frozenset(
+    [
+        *("findLensPath", "findLenses", "searchLenses", "listLenses", "getDatasets"),
+        *("getProfile", "getSimilarDatasets", "getIndexStatus", "listTags", "listLicenses"),
+        *("listSchemas", "listSchemaVersions", "getLatestSchema", "resolveSchema", "searchSchemas"),
+    ]
+)
 
 log = structlog.get_logger(__name__)
 
@@ -100,9 +109,10 @@ def create_app(
     )
     answered = all_methods(catalog, database, methods(search), discovery)
     metrics = _Metrics(registry or CollectorRegistry(), text_index)
-    threads = CapacityLimiter(config.threads)
+    lane, long_lane = Lane(config.threads, WAITING), Lane(config.long_threads, LONG_WAITING)
     for method in answered:
-        endpoint = _endpoint(catalog, method, metrics, threads)
+        takes_long = method.nsid.rpartition(".")[2] in LONG
+        endpoint = _endpoint(catalog, method, metrics, long_lane if takes_long else lane)
         app.add_api_route(f"/xrpc/{method.nsid}", endpoint, methods=["GET", "HEAD"])
     add_subscription(app, subscriptions)
     add_mirror(app, database, config)
@@ -110,11 +120,11 @@ def create_app(
         app, database, config, follower, metrics, catalog, [m.nsid for m in answered]
     )
     queries = Queries(catalog, answered)
-    add_feeds(app, queries, config)
-    add_site(app, database, queries, config)
+    add_feeds(app, queries, config, long_lane)
+    add_site(app, database, queries, config, long_lane)
     add_export(app, database, config)
-    add_mcp(app, queries, config, VERSION)
-    renderer = add_pages(app, catalog, search, discovery, config, previews)
+    add_mcp(app, queries, config, VERSION, long_lane)
+    renderer = add_pages(app, catalog, search, discovery, config, previews, (lane, long_lane))
     _add_error_handlers(app, renderer)
     app.add_middleware(HttpCache)
     app.add_middleware(RateLimit, config=config)
@@ -155,7 +165,7 @@ class _Metrics:
 
 
 def _endpoint(
-    catalog: Catalog, method: Method, metrics: _Metrics, threads: CapacityLimiter
+    catalog: Catalog, method: Method, metrics: _Metrics, lane: Lane
 ) -> Callable[[Request], Awaitable[Response]]:
     def answered(request: Request) -> Response:
         started = time.perf_counter()
@@ -170,10 +180,7 @@ def _endpoint(
         metrics.seconds.labels(method.nsid).observe(time.perf_counter() - started)
         return response
 
-    async def endpoint(request: Request) -> Response:
-        return await to_thread.run_sync(answered, request, limiter=threads)
-
-    return endpoint
+    return lane.endpoint(answered)
 
 
 def _error(error: AtdataError, not_found: str = "RecordNotFound") -> Response:
@@ -250,7 +257,7 @@ def _add_service_routes(
 
 
 def _add_error_handlers(app: FastAPI, renderer: Renderer) -> None:
-    names = {404: "NotFound", 405: "MethodNotAllowed"}
+    names = {404: "NotFound", 405: "MethodNotAllowed", 503: "NotEnoughResources"}
 
     def shown(request: Request, error: XrpcError) -> Response:
         if "text/html" in request.headers.get("accept", ""):
@@ -261,7 +268,9 @@ def _add_error_handlers(app: FastAPI, renderer: Renderer) -> None:
         if not isinstance(error, HTTPException):
             return any_error(request, error)
         name = names.get(error.status_code, "InvalidRequest")
-        return shown(request, XrpcError(error.status_code, name, error.detail))
+        response = shown(request, XrpcError(error.status_code, name, error.detail))
+        response.headers.update(error.headers or {})
+        return response
 
     def any_error(request: Request, _: Exception) -> Response:
         # Starlette raises the error again after this answer, so that the server logs it.

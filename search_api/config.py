@@ -65,6 +65,12 @@ class SearchConfig(BaseSettings):
         le=1_000,
         description="Queries worked on at a time; they share one interpreter lock.",
     )
+    long_threads: int = Field(
+        default=2,
+        ge=1,
+        le=1_000,
+        description="Of what may take longer than a search, worked on at a time beside them.",
+    )
     follow_seconds: float = Field(
         default=0.1, gt=0, le=60, description="How often the text index looks for changes."
     )
@@ -104,7 +110,10 @@ class SearchConfig(BaseSettings):
         description="A subscriber that takes nothing for that long is dropped.",
     )
     rate_per_second: float = Field(
-        default=20.0, ge=0, le=100_000, description="Requests per second and client. 0: no limit."
+        default=20.0,
+        ge=0,
+        le=100_000,
+        description="Requests per second and client, each of 25 ms of processor time. 0: no limit.",
     )
     rate_burst: int = Field(
         default=100, ge=1, le=1_000_000, description="Requests that a client may make at once."

@@ -1,6 +1,7 @@
 """How many requests one client may make: a token bucket each, in bounded memory.
 
-Rule: a client is an address (IPv6: its /64). Clients that have been away longest are forgotten
+Rule: a client is an address (IPv6: its /64). A request that takes long counts as several, so that
+nobody has more than half of a processor for long. Clients that have been away longest are forgotten
 first, which can only give them a full bucket again.
 """
 
@@ -19,20 +20,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atdata.protocol.errors import XrpcError
 from search_api.config import SearchConfig
+from search_api.lanes import Spent
 from search_api.xrpc import error_response
 
 MAX_CLIENTS = 20_000
+SECONDS_OF_ONE = 0.025  # of processor time that count as one request
 _STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a client has left after a request: ``remaining`` requests now, and ``reset`` seconds
-    until its bucket is full again."""
+    """What a client has left after a request: ``remaining`` requests now, the next one in ``wait``
+    seconds, and ``reset`` seconds until its bucket is full again."""
 
     allowed: bool
     limit: int
     remaining: int
+    wait: int
     reset: int
 
     @property
@@ -57,16 +61,30 @@ class Buckets:
     def take(self, client: str) -> Allowance:
         """Count one request of ``client``."""
         with self._lock:
-            now = self._clock()
-            level, then = self._levels.pop(client, (float(self._burst), now))
-            level = min(self._burst, level + (now - then) * self._rate)
+            level = self._level(client)
             allowed = level >= 1
             level -= 1 if allowed else 0
-            self._levels[client] = (level, now)
-            if len(self._levels) > MAX_CLIENTS:
-                self._levels.popitem(last=False)
-        reset = math.ceil((self._burst - level) / self._rate)
-        return Allowance(allowed, self._burst, int(level), reset)
+            self._set(client, level)
+        wait, reset = (math.ceil((full - level) / self._rate) for full in (1, self._burst))
+        return Allowance(allowed, self._burst, max(0, int(level)), max(0, wait), reset)
+
+    def charge(self, client: str, seconds: float) -> None:
+        """The request that was counted took so much of the processor. What a client owes is never
+        more than one bucket."""
+        more = seconds / SECONDS_OF_ONE - 1
+        if more > 0:
+            with self._lock:
+                self._set(client, max(-float(self._burst), self._level(client) - more))
+
+    def _level(self, client: str) -> float:
+        level, then = self._levels.get(client, (float(self._burst), self._clock()))
+        return min(self._burst, level + (self._clock() - then) * self._rate)
+
+    def _set(self, client: str, level: float) -> None:
+        self._levels[client] = (level, self._clock())
+        self._levels.move_to_end(client)
+        if len(self._levels) > MAX_CLIENTS:
+            self._levels.popitem(last=False)
 
 
 class RateLimit:
@@ -90,12 +108,16 @@ class RateLimit:
             await send(message)
 
         if allowance.allowed:
-            await self._app(scope, receive, with_headers)
+            spent = Spent()
+            spent.noted_in(scope)
+            try:
+                await self._app(scope, receive, with_headers)
+            finally:
+                self._buckets.charge(client, spent.seconds)
         else:
-            seconds = math.ceil(1 / self._config.rate_per_second)
-            error = XrpcError(429, "RateLimitExceeded", f"too many requests; wait {seconds} s")
-            response = error_response(error)
-            response.headers["Retry-After"] = str(seconds)
+            message = f"too many requests; wait {allowance.wait} s"
+            response = error_response(XrpcError(429, "RateLimitExceeded", message))
+            response.headers["Retry-After"] = str(allowance.wait)
             await response(scope, receive, with_headers)
 
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -25,6 +24,7 @@ from search_api.feeds.asking import Pairs, Queries, asked_pairs, guarded
 from search_api.feeds.export import Exporter
 from search_api.feeds.mirror import Mirror, Named
 from search_api.http_cache import not_modified
+from search_api.lanes import Lane
 from search_api.methods import GET_BLOB, SEARCH_DATASETS
 from search_api.origin import is_dev, origin
 from search_api.snippet import load_snippet
@@ -52,7 +52,7 @@ class Places:
             self._free.release()
 
 
-def add_feeds(app: FastAPI, queries: Queries, config: SearchConfig) -> None:
+def add_feeds(app: FastAPI, queries: Queries, config: SearchConfig, lane: Lane) -> None:
     """Feeds of a search, and what it found as a file."""
     places = Places(AT_A_TIME)
 
@@ -88,10 +88,12 @@ def add_feeds(app: FastAPI, queries: Queries, config: SearchConfig) -> None:
     answers |= {"/feed.atom": atom_feed, "/feed.json": json_feed}
     answers |= {f"/search.{kind}": file_of(kind) for kind in results.FORMATS}
     for path, answer in answers.items():
-        app.add_api_route(path, guarded(answer), methods=["GET", "HEAD"])
+        app.add_api_route(path, lane.endpoint(guarded(answer)), methods=["GET", "HEAD"])
 
 
-def add_site(app: FastAPI, database: Database, queries: Queries, config: SearchConfig) -> None:
+def add_site(
+    app: FastAPI, database: Database, queries: Queries, config: SearchConfig, lane: Lane
+) -> None:
     """Croissant, and what crawlers and browsers look for."""
 
     def croissant_of(request: Request) -> Response:
@@ -127,7 +129,7 @@ def add_site(app: FastAPI, database: Database, queries: Queries, config: SearchC
         ("/robots.txt", robots),
         ("/opensearch.xml", opensearch),
     ):
-        app.add_api_route(path, guarded(answer), methods=["GET", "HEAD"])
+        app.add_api_route(path, lane.endpoint(guarded(answer)), methods=["GET", "HEAD"])
 
 
 def add_export(app: FastAPI, database: Database, config: SearchConfig) -> None:
@@ -205,7 +207,7 @@ def add_mirror(app: FastAPI, database: Database, config: SearchConfig) -> None:
     app.add_api_route(f"/xrpc/{GET_BLOB}", guarded(blob), methods=["GET", "HEAD"])
 
 
-def add_mcp(app: FastAPI, queries: Queries, config: SearchConfig, version: str) -> None:
+def add_mcp(app: FastAPI, queries: Queries, config: SearchConfig, version: str, lane: Lane) -> None:
     """The endpoint for models. Any origin may ask: all that it tells is public."""
     server = mcp.Server(queries, version)
 
@@ -220,8 +222,11 @@ def add_mcp(app: FastAPI, queries: Queries, config: SearchConfig, version: str) 
             here, dev = origin(config, request), is_dev(config, request)
             return load_snippet(detail.dataset.uri, here, dev)
 
-        answer = await run_in_threadpool(server.answer, body, snippet)
-        return Response(status_code=202) if answer is None else json_response(answer)
+        def answered(_: Request) -> Response:
+            answer = server.answer(body, snippet)
+            return Response(status_code=202) if answer is None else json_response(answer)
+
+        return await lane.answered(request, answered)
 
     def no_stream() -> Response:
         message = "there is no stream of events here: send messages with POST"

@@ -39,12 +39,16 @@ class DatasetPages:
         self._renderer, self._search, self._discovery = renderer, search, discovery
         self._previews, self._config = previews, config
 
+    def waits(self, request: Request) -> bool:
+        """Whether the page is asked for together with samples, which may take seconds."""
+        return self._previews.on and request.query_params.get("samples") == "1"
+
     def dataset(self, request: Request) -> Response:
         uri = required_uri(self._renderer.params(request, GET_DATASET))
         detail = self._search.dataset(uri)
         view = detail.dataset
         readings = self._readings(view.schema_uri)
-        asked = self._previews.on and request.query_params.get("samples") == "1"
+        asked = self.waits(request)
         return self._renderer.page(
             request,
             "dataset.html",

@@ -8,12 +8,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from fastapi import FastAPI, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from atdata.protocol.lexicon import Catalog
 from search_api.config import SearchConfig
 from search_api.discovery import Discovery
+from search_api.lanes import Lane
 from search_api.search import Search
 from search_api.web import status_text
 from search_api.web.browse_pages import BrowsePages
@@ -25,6 +27,8 @@ from search_api.web.rendering import FOLDER, Renderer
 from search_api.web.schema_pages import SchemaPages
 from search_api.web.search_pages import SearchPages
 
+READ = ["GET", "HEAD"]
+
 
 def add_pages(
     app: FastAPI,
@@ -33,9 +37,10 @@ def add_pages(
     discovery: Discovery,
     config: SearchConfig,
     previews: Previews | None,
+    lanes: tuple[Lane, Lane],
 ) -> Renderer:
     """Add all pages and their files to ``app``. Gives what renders errors. ``previews`` is None
-    where no samples are shown."""
+    where no samples are shown. ``lanes`` are those for searches and for all other pages."""
     renderer = Renderer(catalog)
     searching = SearchPages(renderer, search)
     samples = PreviewPages(renderer, search, previews)
@@ -50,11 +55,20 @@ def add_pages(
             request, "status.html", status=search.status(), words=status_text, now=now
         )
 
+    lane, long_lane = lanes
+    app.add_api_route("/", lane.endpoint(renderer.guarded(searching.home)), methods=READ)
+    # These wait for samples that a process of their own makes.
+    for path, page in (("/preview", samples.part), ("/preview/image", samples.image)):
+        app.add_api_route(path, renderer.guarded(page), methods=READ)
+    dataset = renderer.guarded(datasets.dataset)
+
+    async def dataset_page(request: Request) -> Response:
+        if datasets.waits(request):
+            return await run_in_threadpool(dataset, request)
+        return await long_lane.answered(request, dataset)
+
+    app.add_api_route("/dataset", dataset_page, methods=READ)
     for path, page in (
-        ("/", searching.home),
-        ("/dataset", datasets.dataset),
-        ("/preview", samples.part),
-        ("/preview/image", samples.image),
         ("/schemas", schemas.schemas),
         ("/schema", schemas.schema),
         ("/lenses", lenses.lenses),
@@ -66,6 +80,6 @@ def add_pages(
         ("/author", browsing.author),
         ("/status", status),
     ):
-        app.add_api_route(path, renderer.guarded(page), methods=["GET", "HEAD"])
+        app.add_api_route(path, long_lane.endpoint(renderer.guarded(page)), methods=READ)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     return renderer

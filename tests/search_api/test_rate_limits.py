@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from search_api.app import create_app
 from search_api.config import SearchConfig
 from search_api.database import Database
-from search_api.limits import MAX_CLIENTS, Buckets, client_of
+from search_api.limits import MAX_CLIENTS, SECONDS_OF_ONE, Buckets, client_of
 from search_api.text_index import TextIndex
 from tests.search_api.index_builder import IndexBuilder
 
@@ -36,6 +36,41 @@ def test_a_bucket_empties_with_requests_and_fills_with_time() -> None:
     assert not buckets.take("a").allowed
     clock.now += 1000
     assert [buckets.take("a").allowed for _ in range(4)] == [True, True, True, False]
+
+
+def test_what_took_long_counts_as_several_and_leaves_no_debt_without_end() -> None:
+    clock = Clock()
+    buckets = Buckets(per_second=2, burst=10, clock=clock)
+    buckets.take("a")
+    buckets.charge("a", SECONDS_OF_ONE / 2)
+    assert buckets.take("a").remaining == 8
+    buckets.charge("a", 5 * SECONDS_OF_ONE)
+    assert buckets.take("a").remaining == 3
+    buckets.charge("a", 1_000 * SECONDS_OF_ONE)
+    refused = buckets.take("a")
+    assert (refused.allowed, refused.remaining) == (False, 0)
+    assert (refused.wait, refused.reset) == (6, 10)
+    clock.now += refused.wait
+    assert buckets.take("a").allowed
+
+
+def test_a_request_is_charged_by_what_it_took_of_the_processor(
+    index: IndexBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search_api.limits.SECONDS_OF_ONE", 0.0001)
+    index.dataset(index.account("alice"), "Corals", "at://x/y/z")
+    database = Database(index.connection)
+    text_index = TextIndex(tmp_path / "text", database)
+    text_index.catch_up()
+    config = SearchConfig(rate_per_second=0.001, rate_burst=100, rate_loopback=True)
+    client = TestClient(create_app(database, text_index, config))
+    left = [
+        int(client.get(path).headers["ratelimit-remaining"])
+        for path in ("/openapi.json", "/", "/openapi.json")
+    ]
+    assert left[:2] == [99, 98]  # of the second one's time nothing is known yet
+    assert left[2] < 95
+    text_index.close()
 
 
 def test_the_clients_that_are_remembered_are_bounded() -> None:

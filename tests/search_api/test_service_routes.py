@@ -103,8 +103,8 @@ def test_any_web_page_may_ask(service: Service) -> None:
 
 
 def test_our_own_failure_is_a_500_without_details(index: IndexBuilder, service: Service) -> None:
-    index.connection.execute("DROP TABLE dataset_tags")
-    response = service.client.get(f"/xrpc/{FOUNDATION}.listTags")
+    index.connection.execute("DROP TABLE schema_fields")
+    response = service.client.get(f"/xrpc/{FOUNDATION}.listSchemas")
     assert response.status_code == 500
     assert response.json() == {
         "error": "InternalServerError",
