@@ -35,8 +35,9 @@ from search_api.follow import Follower
 from search_api.http_cache import HttpCache
 from search_api.lanes import Lane
 from search_api.limits import RateLimit
-from search_api.methods import methods
+from search_api.methods import GET_BLOB, SUBSCRIBE_CHANGES, methods
 from search_api.origin import origin
+from search_api.ranges import KnownRanges
 from search_api.search import Search
 from search_api.text_index import TextIndex
 from search_api.web.pages import add_pages
@@ -125,9 +126,10 @@ def create_app(
     add_export(app, database, config)
     add_mcp(app, queries, config, VERSION, long_lane)
     renderer = add_pages(app, catalog, search, discovery, config, previews, (lane, long_lane))
-    _add_error_handlers(app, renderer)
+    refuse = _add_error_handlers(app, renderer)
+    app.add_middleware(KnownRanges)
     app.add_middleware(HttpCache)
-    app.add_middleware(RateLimit, config=config)
+    app.add_middleware(RateLimit, config=config, refuse=refuse)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
@@ -241,13 +243,20 @@ def _add_service_routes(
     app.add_api_route("/metrics", show_metrics, methods=["GET", "HEAD"])
     app.add_api_route("/openapi.json", lambda: json_response(description), methods=["GET", "HEAD"])
 
+    read = dict.fromkeys(nsids, "query") | {SUBSCRIBE_CHANGES: "subscription"}
+    if config.mirror is not None:
+        read[GET_BLOB] = "query"
+
     def other_method(nsid: str) -> Response:
         try:
             Nsid.parse(nsid)
         except InvalidSyntax as error:
             return error_response(invalid(str(error)))
-        if nsid in nsids:
-            return error_response(XrpcError(405, "MethodNotAllowed", "this is a query: use GET"))
+        if nsid in read:
+            message = f"this is a {read[nsid]}: use GET"
+            response = error_response(XrpcError(405, "MethodNotAllowed", message))
+            response.headers["Allow"] = "GET, HEAD"
+            return response
         message = f"this service does not answer {quote(nsid)}"
         return error_response(XrpcError(501, "MethodNotImplemented", message))
 
@@ -256,7 +265,10 @@ def _add_service_routes(
     )
 
 
-def _add_error_handlers(app: FastAPI, renderer: Renderer) -> None:
+def _add_error_handlers(
+    app: FastAPI, renderer: Renderer
+) -> Callable[[Request, XrpcError], Response]:
+    """Gives what shows an error: a page to browsers, JSON to programs."""
     names = {404: "NotFound", 405: "MethodNotAllowed", 503: "NotEnoughResources"}
 
     def shown(request: Request, error: XrpcError) -> Response:
@@ -279,3 +291,4 @@ def _add_error_handlers(app: FastAPI, renderer: Renderer) -> None:
 
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(500, any_error)
+    return shown

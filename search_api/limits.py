@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atdata.protocol.errors import XrpcError
@@ -88,10 +90,16 @@ class Buckets:
 
 
 class RateLimit:
-    """ASGI middleware: counts requests by client, answers 429 above the limit."""
+    """ASGI middleware: counts requests by client, answers 429 above the limit. ``refuse`` makes
+    that answer."""
 
-    def __init__(self, app: ASGIApp, config: SearchConfig) -> None:
-        self._app, self._config = app, config
+    def __init__(
+        self,
+        app: ASGIApp,
+        config: SearchConfig,
+        refuse: Callable[[Request, XrpcError], Response],
+    ) -> None:
+        self._app, self._config, self._refuse = app, config, refuse
         self._buckets = Buckets(config.rate_per_second, config.rate_burst)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,10 +123,15 @@ class RateLimit:
             finally:
                 self._buckets.charge(client, spent.seconds)
         else:
-            message = f"too many requests; wait {allowance.wait} s"
-            response = error_response(XrpcError(429, "RateLimitExceeded", message))
-            response.headers["Retry-After"] = str(allowance.wait)
-            await response(scope, receive, with_headers)
+            await self._refused(scope, allowance)(scope, receive, with_headers)
+
+    def _refused(self, scope: Scope, allowance: Allowance) -> Response:
+        error = XrpcError(429, "RateLimitExceeded", f"too many requests; wait {allowance.wait} s")
+        is_page = scope["type"] == "http"  # a WebSocket is refused by an answer, too
+        response = self._refuse(Request(scope), error) if is_page else error_response(error)
+        response.headers["Retry-After"] = str(allowance.wait)
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
 
 def client_of(scope: Scope, config: SearchConfig) -> str | None:

@@ -129,3 +129,26 @@ def test_a_query_that_is_meant_to_hurt_is_answered(
 )
 def test_a_query_that_is_too_long_is_a_400(service: Service, query: str) -> None:
     assert service.client.get(f"{SEARCH}?{query}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ("bytes=0-9", 206),
+        ("Bytes=-9", 206),
+        ("bytes=0-3, 5-6", 206),
+        ("bytes=999999999-", 416),
+        ("x=1", 200),
+        ("lines=0-9", 200),
+        ("bytes", 200),
+        ("bytes=", 200),
+        ("bytes=9-2", 200),
+        ("bytes=a-b", 200),
+        ("bytes=0-1,x", 200),
+    ],
+)
+def test_a_range_that_means_nothing_is_no_range(service: Service, asked: str, status: int) -> None:
+    answer = service.client.get("/static/style.css", headers={"Range": asked})
+    assert answer.status_code == status
+    if status == 200:
+        assert answer.content == service.client.get("/static/style.css").content

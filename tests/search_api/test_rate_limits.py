@@ -121,4 +121,11 @@ def test_above_the_limit_the_answer_is_429_and_says_when_to_go_on(
     assert int(refused.headers["retry-after"]) > 0
     assert int(refused.headers["ratelimit-reset"]) > 0
     assert refused.headers["access-control-allow-origin"] == "*"
+    assert refused.headers["cache-control"] == "no-store"
+    page = client.get("/tags", headers={"Accept": "text/html,*/*"})
+    assert (page.status_code, page.headers["cache-control"]) == (429, "no-store")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "Too many questions at once" in page.text
+    assert int(page.headers["retry-after"]) > 0
+    assert "default-src 'none'" in page.headers["content-security-policy"]
     text_index.close()

@@ -47,11 +47,29 @@ def test_an_unknown_method_is_a_501_and_no_method_name_a_400(service: Service) -
         assert response.json()["error"] == "InvalidRequest"
 
 
-def test_a_query_is_no_procedure(service: Service) -> None:
-    for verb in ("post", "put", "delete"):
-        response = service.client.request(verb, f"/xrpc/{FOUNDATION}.searchDatasets")
-        assert response.status_code == 405
-        assert response.json()["error"] == "MethodNotAllowed"
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        (f"/xrpc/{FOUNDATION}.searchDatasets", "GET, HEAD"),
+        (f"/xrpc/{FOUNDATION}.subscribeChanges", "GET, HEAD"),
+        (f"/xrpc/{SUCCESSOR}.searchDatasets", "GET, HEAD"),
+        ("/", "GET, HEAD"),
+        ("/dataset", "GET, HEAD"),
+        ("/feed.atom", "GET, HEAD"),
+        ("/export", "GET, HEAD"),
+        ("/robots.txt", "GET, HEAD"),
+        ("/_health", "GET, HEAD"),
+        ("/static/style.css", "GET, HEAD"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["post", "put", "delete"])
+def test_what_is_read_is_read_with_get(
+    service: Service, path: str, allowed: str, verb: str
+) -> None:
+    response = service.client.request(verb, path)
+    assert response.status_code == 405
+    assert response.json()["error"] == "MethodNotAllowed"
+    assert ", ".join(sorted(response.headers["allow"].split(", "))) == allowed
 
 
 def test_health_says_the_version(service: Service) -> None:
