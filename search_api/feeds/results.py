@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
@@ -24,13 +25,16 @@ COLUMNS = (
     *("schemaUri", "schemaName", "schemaVersion", "storageKind", "samples", "bytes", "shards"),
     *("createdAt", "indexedAt"),
 )
-# What spreadsheets take for the beginning of a formula, which could call out.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# What spreadsheets take for the beginning of a formula, which could call out. They pass over
+# blanks, know the signs in full width, and may be told to split at semicolons or tabs: a cell of
+# theirs may begin in the middle of one of ours. Each run is begun only once, so this is linear.
+_SIGN = re.compile(r"""(?<![\s";])([\s";]*)([=+\-@\uff1d\uff0b\uff0d\uff20])""")
+_CELLS_END = frozenset(";\t\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 
 
 def csv_lines(views: Iterable[DatasetView]) -> Iterator[str]:
-    """RFC 4180, with a header. ``tags`` is a JSON array. A text that a spreadsheet would run as a
-    formula begins with an apostrophe."""
+    """RFC 4180, with a header. ``tags`` is a JSON array. Before whatever a spreadsheet would run as
+    a formula stands an apostrophe."""
     yield _csv_line(COLUMNS)
     for view in views:
         values = to_json(view)
@@ -77,6 +81,10 @@ def _csv_line(cells: Iterable[Any]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return "'" + value
-    return value
+    return _SIGN.sub(_marked, value) if isinstance(value, str) else value
+
+
+def _marked(found: re.Match[str]) -> str:
+    before, sign = found.groups()
+    begins = found.start() == 0 or not _CELLS_END.isdisjoint(before)
+    return f"{before}'{sign}" if begins else found[0]

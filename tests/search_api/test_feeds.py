@@ -147,13 +147,35 @@ def test_a_file_has_all_hits_of_the_search_in_its_order(
     assert json.loads(rows[0]["tags"]) == ["reef", "n229"]
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\r=1"])
-def test_no_cell_is_a_formula(index: IndexBuilder, service: Service, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\r=1", "\r'=1"),
+        ("\n=1+1", "\n'=1+1"),
+        (" \u00a0=1+1", " \u00a0'=1+1"),
+        ("\uff1d1+1", "'\uff1d1+1"),
+        ('"=1"', '"\'=1"'),
+        # Split at semicolons, tabs or line ends, these are several cells.
+        ("x;=HYPERLINK(1)", "x;'=HYPERLINK(1)"),
+        ("x\t=1", "x\t'=1"),
+        ("x\n\uff0b1", "x\n'\uff0b1"),
+        ('x; "=1";@2', "x; \"'=1\";'@2"),
+        # None of these begins a cell.
+        ("a=b; c-d, e @ f", "a=b; c-d, e @ f"),
+    ],
+)
+def test_no_cell_is_a_formula(
+    index: IndexBuilder, service: Service, name: str, written: str
+) -> None:
     did = index.account("mallory")
     index.dataset(did, name, index.schema(did), description='a "quoted"\r\n,line')
     text = fetched(service, "/search.csv")
     (row,) = csv.DictReader(io.StringIO(text, newline=""))
-    assert row["name"] == "'" + name
+    assert row["name"] == written
     assert row["description"] == 'a "quoted"\r\n,line'
     (line,) = fetched(service, "/search.jsonl").splitlines()
     assert json.loads(line)["name"] == name
