@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from search_api.lens_reach import LensMap, MapLens, MapSchema
 from search_api.web.lens_map_layout import Pair, Place, places
-from search_api.web.text import harmless, page_url, record_key
+from search_api.web.text import harmless, named, page_url, record_key
 
 BOX_WIDTH, BOX_HEIGHT = 180, 50
 COLUMN, ROW = 290, 74  # from one box to the next
@@ -79,11 +79,13 @@ def full_name(schema: MapSchema) -> str:
     """Name and version, or what the URI ends in."""
     if schema.name is None:
         return record_key(schema.uri)
-    return f"{schema.name} {schema.version or ''}".strip()
+    return f"{named(schema.name, schema.uri)} {schema.version or ''}".strip()
 
 
 def _box(schema: MapSchema, place: Place, is_middle: bool) -> Box:
-    name = schema.name if schema.name is not None else record_key(schema.uri)
+    name = record_key(schema.uri)
+    if schema.name is not None:
+        name = named(schema.name, schema.uri)
     x, y = EDGE + place.column * COLUMN, EDGE + place.row * ROW
     return Box(x, y, fitted(name, NAME), schema.version, schema, is_middle)
 
@@ -101,7 +103,7 @@ def fitted(name: str, letters: int) -> str:
 
 def _arrow(lenses: list[MapLens], ends: tuple[Place, Place], names: tuple[str, str]) -> Arrow:
     verified = any(lens.verified for lens in lenses)
-    called = ", ".join(lens.lens.name for lens in lenses[:TITLE_NAMES])
+    called = ", ".join(named(lens.lens.name, lens.lens.uri) for lens in lenses[:TITLE_NAMES])
     more = f" and {len(lenses) - TITLE_NAMES} more" if len(lenses) > TITLE_NAMES else ""
     title = f"{called}{more}: {names[0]} → {names[1]}{' (verified)' if verified else ''}"
     first = lenses[0].lens

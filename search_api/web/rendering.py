@@ -101,6 +101,7 @@ def _environment() -> Environment:
         thousands=text.thousands,
         bytes=text.bytes_text,
         day=text.day,
+        seen=text.seen,
         field_type=text.type_text,
         https=text.https_url,
         number=preview_plots.number,
@@ -108,6 +109,7 @@ def _environment() -> Environment:
     environment.globals.update(
         url=text.page_url,
         account=text.account,
+        named=text.named,
         record_key=text.record_key,
         line_path=preview_plots.line_path,
         bars_path=preview_plots.bars_path,

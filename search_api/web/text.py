@@ -18,6 +18,8 @@ from atdata.protocol.views import FieldView
 
 MAX_URL = 2_000
 _KEPT = frozenset("\n\t\u200c\u200d")  # line ends, and the joiners that some scripts need
+# Kept, but not seen; and letters and a sign that have no ink: fillers of Hangul, Braille's blank.
+_UNSEEN = _KEPT | frozenset("\u115f\u1160\u3164\uffa0\u2800")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -40,6 +42,22 @@ def _visible(char: str) -> str:
     if char < " ":
         return chr(0x2400 + ord(char))
     return "\u2421" if char == "\x7f" else "\ufffd"
+
+
+def seen(text: str) -> str:
+    """``text``, or that it is blank where nothing of it would be seen."""
+    return text if _is_seen(text) else "(blank)"
+
+
+def named(name: str, uri: str) -> str:
+    """How to call a record: by its name; by what its URI ends in where nothing of that is seen."""
+    return name if _is_seen(name) else f"(no name) {record_key(uri)}"
+
+
+def _is_seen(text: str) -> bool:
+    """Whether something is left for the eye, and for whoever is read to: letters, digits, signs."""
+    shown = harmless(text)
+    return any(unicodedata.category(c)[0] in "LNPSC" and c not in _UNSEEN for c in shown)
 
 
 def https_url(text: str | None) -> str | None:

@@ -231,6 +231,42 @@ def test_hostile_text_is_harmless_on_every_page(index: IndexBuilder, service: Se
         assert "{{7*7}}" in page.text or "49" not in page.text
 
 
+BLANK = ("", " ", "\n\t", "\u00a0", "\u3164", "\u2800", "\u115f\u1160\uffa0", "\u200d", "\ufe0f")
+
+
+@pytest.mark.parametrize("name", BLANK)
+def test_a_record_without_a_visible_name_can_be_opened(
+    index: IndexBuilder, service: Service, name: str
+) -> None:
+    did = index.account("alice")
+    schema = index.schema(did, name, rkey="s", fields=[(name or " ", "int")])
+    other = index.schema(did, "Other", rkey="o")
+    lens = index.lens(did, name, schema, other)
+    dataset = index.dataset(did, name, schema, tags=[name or " "], license_as_written=name or " ")
+    index.dataset(did, "Another", schema, tags=[name or " "])
+    index.label(did, name or " ", dataset)
+    uris = {"/dataset": dataset, "/schema": schema, "/lens": lens}
+    opening = {f"{path}?{urlencode({'uri': uri})}": uri for path, uri in uris.items()}
+    met: set[str] = set()
+    lists = ("/", "/tags", "/licenses", "/schemas", "/lenses", f"/author?actor={did}")
+    for path in (*lists, *opening):
+        page, html = opened(service, path)
+        for attrs, inner in re.findall(r"<a([^>]*)>(.*?)</a>", html, re.DOTALL):
+            said = re.sub(r"<[^>]*>", "", inner)
+            assert any(char.isprintable() and char not in f" {name}" for char in said), attrs
+            href = re.search(r'href="([^"]*)"', attrs)
+            uri = opening.get(href[1].replace("&amp;", "&")) if href else None
+            if uri and not said.endswith("1.0.0"):  # a version is seen
+                assert said == f"(no name) {text.record_key(uri)}"
+                met.add(uri)
+        if path in opening:
+            assert f"(no name) {text.record_key(opening[path])}" in page.text
+            assert re.search(r"<h1><bdi>\(no name\)", html)
+    assert met == set(uris.values())
+    page, html = opened(service, "/lens-map", uri=schema)
+    assert html.count("(no name) s") >= 4
+
+
 def test_links_to_elsewhere_are_marked(shelf: dict[str, str], service: Service) -> None:
     for path, uri, count in (("/dataset", shelf["dataset"], 1), ("/lens", shelf["lens"], 2)):
         page, _ = opened(service, path, uri=uri)
