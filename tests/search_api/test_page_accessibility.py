@@ -102,6 +102,24 @@ def test_a_page_is_for_everybody(shelf: Shelf, page: Page, name: str) -> None:
     assert found == []
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", ["home", "tags", "licenses"])
+def test_a_count_stays_in_one_piece_beside_a_long_label(
+    shelf: Shelf, browser: Browser, name: str, width: int
+) -> None:
+    with watched(browser, viewport={"width": width, "height": 800}) as page:
+        page.goto(shelf.origin + shelf.paths[name])
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        counts = page.locator("li .count")
+        assert counts.count() > 1
+        for count in counts.all():
+            digits = count.evaluate(
+                "e => { const r = document.createRange(); r.setStart(e.firstChild, 0);"
+                " r.setEnd(e.firstChild, e.firstChild.length); return r.getClientRects().length }"
+            )
+            assert digits == 1
+
+
 def test_the_checks_see_what_is_wrong(page: Page) -> None:
     """Each check on a page made to break it."""
     page.goto("about:blank")
