@@ -120,12 +120,14 @@ class Discovery:
             ends = Ends(frozenset(names), frozenset(targets), names)
             return lens_routes.find(session, self._network, ends, route)
 
-    def readings(self, schema: AtUri, limit: int) -> tuple[LensPath, ...]:
+    def readings(
+        self, schema: AtUri, limit: int, *, verified: bool = False
+    ) -> tuple[LensPath, ...]:
         """The shortest path to each of the nearest schemas as which samples of ``schema`` can be
-        read."""
+        read; ``verified``: over verified lenses alone."""
         with self._database.session() as session:
             start = _canonical(session, schema)
-            return lens_reach.readings(session, self._network, start, limit)
+            return lens_reach.readings(session, self._network, start, limit, verified=verified)
 
     def lens_map(self, schema: AtUri, hops: int) -> LensMap:
         """The lenses around a schema, be it indexed or not."""

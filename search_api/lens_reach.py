@@ -52,15 +52,25 @@ class LensMap:
 
 
 def readings(
-    session: Session, network: LensNetwork, start: dict[int, str], limit: int
+    session: Session,
+    network: LensNetwork,
+    start: dict[int, str],
+    limit: int,
+    *,
+    verified: bool = False,
 ) -> tuple[LensPath, ...]:
     """The shortest path to each of the nearest ``limit`` schemas as which samples of ``start``
-    (keys and URIs) can be read."""
+    (keys and URIs) can be read; ``verified``: over verified lenses alone."""
 
     def ask(graph: LensGraph) -> list[tuple[int, Path]]:
-        near = graph.readable(start, limit=limit + len(start), hops=MAX_HOPS)
+        most = limit + len(start)
+        near = graph.readable(start, limit=most, hops=MAX_HOPS, verified=verified)
         others = [schema for schema in near if schema not in start]
-        return [path for schema in others for path in graph.paths(start, [schema], limit=1)]
+        return [
+            path
+            for schema in others
+            for path in graph.paths(start, [schema], limit=1, verified=verified)
+        ]
 
     return shown_paths(
         session, network.ask(session, ask), Ends(frozenset(start), frozenset(), start)

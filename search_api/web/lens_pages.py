@@ -28,6 +28,7 @@ MAX_MAP_HOPS = 4
 MAP_HOPS = 2
 PATHS = 10
 REACHABLE = 12
+READINGS = 20
 _DATASETS = ("record", "entry")
 
 
@@ -71,19 +72,24 @@ class LensPages:
         )
 
     def path(self, request: Request) -> Response:
-        """From a schema or a dataset to a schema, or to any that has the fields needed."""
+        """From a schema or a dataset to a schema, or to any that has the fields needed; without
+        either of these, to all that lenses lead to."""
         params = self._renderer.params(request, FIND_LENS_PATH)
         start, target = _uri(request, "from"), params.uri("target")
         needs = tuple(term for each in params.texts("needs") for term in each.split())
         found = None
         if target is not None or needs:
             found = self._paths(params, start, target, needs)
+        readings = None
+        if found is None and start is not None:
+            readings = self._readings(start, verified=bool(params.values["verified"]))
         uris = [str(uri) for uri in (start, target) if uri]
-        ends = path_ends(found.paths) if found is not None else []
+        ends = path_ends(found.paths if found is not None else readings or ())
         return self._renderer.page(
             request,
             "lens-path.html",
             found=found,
+            readings=readings,
             asked={
                 "from": start and str(start),
                 "target": target and str(target),
@@ -97,7 +103,7 @@ class LensPages:
     def _paths(
         self, params: Params, start: AtUri | None, target: AtUri | None, needs: tuple[str, ...]
     ) -> LensPaths:
-        is_dataset = start is not None and str(start.collection).endswith(_DATASETS)
+        is_dataset = start is not None and _is_dataset(start)
         return self._discovery.lens_paths(
             (None, start) if is_dataset else (start, None),
             target,
@@ -110,6 +116,16 @@ class LensPages:
                 reachable=REACHABLE,
             ),
         )
+
+    def _readings(self, start: AtUri, *, verified: bool) -> tuple[LensPath, ...]:
+        """To the nearest schemas; of a dataset, from its own schema."""
+        schema = start
+        if _is_dataset(start):
+            try:
+                schema = AtUri.parse(self._search.dataset(start).dataset.schema_uri)
+            except InvalidSyntax:  # what its author wrote names no schema
+                return ()
+        return self._discovery.readings(schema, READINGS, verified=verified)
 
     def map(self, request: Request) -> Response:
         """What lies around a schema; without one, the schema of the newest lens."""
@@ -145,6 +161,10 @@ def path_ends(paths: Iterable[LensPath]) -> list[str]:
     """All schemas on paths, as URIs."""
     ends = ends_of(step.lens for path in paths for step in path.steps)
     return [*ends, *(end for path in paths for end in (path.source, path.target))]
+
+
+def _is_dataset(uri: AtUri) -> bool:
+    return str(uri.collection).endswith(_DATASETS)
 
 
 def _hops(request: Request) -> int:

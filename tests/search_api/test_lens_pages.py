@@ -98,6 +98,45 @@ def test_a_path_is_found_from_a_dataset_and_from_a_schema(
         assert "0 paths" in page.text
 
 
+@pytest.mark.parametrize("start", ["dataset", "photo"])
+def test_without_an_end_a_path_leads_to_every_type_within_reach(
+    shelf: dict[str, str], service: Service, start: str
+) -> None:
+    asked: dict[str, Any] = {"from": shelf[start]}
+    page, html = opened(service, "/lens-path", **asked)
+    assert html.count('class="chain"') == 2
+    for said in ("photo-label", "label-kind", "Kind 1.0.0", "1 lens", "2 lenses"):
+        assert said in page.text
+    page, html = opened(service, "/lens-path", **asked, verified="true")
+    assert "No lens that somebody has verified leads away from it" in page.text
+    page, html = opened(service, page.link("Any lens", html))
+    assert html.count('class="chain"') == 2
+
+
+def test_the_links_to_paths_from_a_record_lead_to_some(
+    shelf: dict[str, str], service: Service
+) -> None:
+    for path, record, label in (
+        ("/dataset", "dataset", "Find a path to another schema"),
+        ("/schema", "photo", "paths from it"),
+    ):
+        page, html = opened(service, path, uri=shelf[record])
+        page, html = opened(service, page.link(label, html))
+        assert html.count('class="chain"') == 2
+
+
+def test_paths_from_where_no_lens_begins(
+    index: IndexBuilder, shelf: dict[str, str], service: Service
+) -> None:
+    odd = index.dataset(index.account("dave"), "Odd", "at://nobody")
+    for start in (shelf["kind"], odd):
+        asked: dict[str, Any] = {"from": start}
+        page, _ = opened(service, "/lens-path", **asked)
+        assert "No lens leads away from it" in page.text
+    gone: dict[str, Any] = {"from": odd + "x"}
+    opened(service, "/lens-path", 404, **gone)
+
+
 def test_a_path_is_found_to_any_schema_with_the_fields_that_are_needed(
     shelf: dict[str, str], service: Service
 ) -> None:
