@@ -1,4 +1,4 @@
-"""Lenses: lists, single ones, the paths that they make, and a map of them."""
+"""Lenses: lists, single ones, and a map of them."""
 
 from __future__ import annotations
 
@@ -8,28 +8,21 @@ from collections.abc import Iterable
 from fastapi import Request
 from starlette.responses import Response
 
-from atdata.protocol.discovery_views import LensPath, LensPaths
+from atdata.protocol.discovery_views import LensPath
 from atdata.protocol.errors import InvalidSyntax, NotFound
 from atdata.protocol.namespaces import FOUNDATION
 from atdata.protocol.syntax import AtUri
 from atdata.protocol.views import LensView
 from search_api.discovery import Discovery
-from search_api.field_terms import FieldTerm
-from search_api.lens_routes import Route
 from search_api.methods import FIND_LENSES, required_uri
 from search_api.search import Search
 from search_api.web import lens_map, text
 from search_api.web.rendering import Renderer
-from search_api.xrpc import Params, invalid
+from search_api.xrpc import invalid
 
 GET_LENS = f"{FOUNDATION}.getLens"
-FIND_LENS_PATH = f"{FOUNDATION}.findLensPath"
 MAX_MAP_HOPS = 4
 MAP_HOPS = 2
-PATHS = 10
-REACHABLE = 12
-READINGS = 20
-_DATASETS = ("record", "entry")
 
 
 class LensPages:
@@ -71,62 +64,6 @@ class LensPages:
             record=json.dumps(detail.record, indent=2, ensure_ascii=False),
         )
 
-    def path(self, request: Request) -> Response:
-        """From a schema or a dataset to a schema, or to any that has the fields needed; without
-        either of these, to all that lenses lead to."""
-        params = self._renderer.params(request, FIND_LENS_PATH)
-        start, target = _uri(request, "from"), params.uri("target")
-        needs = tuple(term for each in params.texts("needs") for term in each.split())
-        found = None
-        if target is not None or needs:
-            found = self._paths(params, start, target, needs)
-        readings = None
-        if found is None and start is not None:
-            readings = self._readings(start, verified=bool(params.values["verified"]))
-        uris = [str(uri) for uri in (start, target) if uri]
-        ends = path_ends(found.paths if found is not None else readings or ())
-        return self._renderer.page(
-            request,
-            "lens-path.html",
-            found=found,
-            readings=readings,
-            asked={
-                "from": start and str(start),
-                "target": target and str(target),
-                "needs": " ".join(needs),
-                "verified": bool(params.values["verified"]),
-                "putters": bool(params.values["putters"]),
-            },
-            names=self._search.schema_names([*ends, *uris]),
-        )
-
-    def _paths(
-        self, params: Params, start: AtUri | None, target: AtUri | None, needs: tuple[str, ...]
-    ) -> LensPaths:
-        is_dataset = start is not None and _is_dataset(start)
-        return self._discovery.lens_paths(
-            (None, start) if is_dataset else (start, None),
-            target,
-            tuple(map(FieldTerm.parse, needs)),
-            Route(
-                limit=PATHS,
-                hops=params.integer("hops"),
-                puts=bool(params.values["putters"]),
-                verified=bool(params.values["verified"]),
-                reachable=REACHABLE,
-            ),
-        )
-
-    def _readings(self, start: AtUri, *, verified: bool) -> tuple[LensPath, ...]:
-        """To the nearest schemas; of a dataset, from its own schema."""
-        schema = start
-        if _is_dataset(start):
-            try:
-                schema = AtUri.parse(self._search.dataset(start).dataset.schema_uri)
-            except InvalidSyntax:  # what its author wrote names no schema
-                return ()
-        return self._discovery.readings(schema, READINGS, verified=verified)
-
     def map(self, request: Request) -> Response:
         """What lies around a schema; without one, the schema of the newest lens."""
         params = self._renderer.params(request, GET_LENS) if "uri" in request.query_params else None
@@ -163,10 +100,6 @@ def path_ends(paths: Iterable[LensPath]) -> list[str]:
     return [*ends, *(end for path in paths for end in (path.source, path.target))]
 
 
-def _is_dataset(uri: AtUri) -> bool:
-    return str(uri.collection).endswith(_DATASETS)
-
-
 def _hops(request: Request) -> int:
     given = request.query_params.get("hops", "")
     if not given:
@@ -174,11 +107,3 @@ def _hops(request: Request) -> int:
     if given not in {str(hops) for hops in range(1, MAX_MAP_HOPS + 1)}:
         raise invalid(f"hops: a number from 1 to {MAX_MAP_HOPS}")
     return int(given)
-
-
-def _uri(request: Request, name: str) -> AtUri | None:
-    given = request.query_params.get(name, "").strip()
-    try:
-        return AtUri.parse(given) if given else None
-    except InvalidSyntax as error:
-        raise invalid(str(error)) from error

@@ -21,6 +21,7 @@ from search_api.web import status_text
 from search_api.web.browse_pages import BrowsePages
 from search_api.web.dataset_pages import DatasetPages
 from search_api.web.lens_pages import LensPages
+from search_api.web.lens_path_pages import LensPathPages
 from search_api.web.preview_pages import PreviewPages
 from search_api.web.previews import Previews
 from search_api.web.rendering import FOLDER, Renderer
@@ -47,6 +48,7 @@ def add_pages(
     datasets = DatasetPages(renderer, search, discovery, samples, config)
     schemas = SchemaPages(renderer, search, discovery, config)
     lenses = LensPages(renderer, search, discovery)
+    paths = LensPathPages(renderer, search, discovery)
     browsing = BrowsePages(renderer, search, discovery)
 
     def status(request: Request) -> Response:
@@ -73,7 +75,7 @@ def add_pages(
         ("/schema", schemas.schema),
         ("/lenses", lenses.lenses),
         ("/lens", lenses.lens),
-        ("/lens-path", lenses.path),
+        ("/lens-path", paths.path),
         ("/lens-map", lenses.map),
         ("/tags", browsing.tags),
         ("/licenses", browsing.licenses),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any
 
 import pytest
@@ -123,6 +124,55 @@ def test_the_links_to_paths_from_a_record_lead_to_some(
         page, html = opened(service, path, uri=shelf[record])
         page, html = opened(service, page.link(label, html))
         assert html.count('class="chain"') == 2
+
+
+def test_the_ends_of_a_path_are_picked_by_name(shelf: dict[str, str], service: Service) -> None:
+    page, html = opened(service, "/lens-path", fromName=" corals ", toName="kind 1.0.0")
+    assert "1 path" in page.text
+    assert "label-kind" in page.text
+    for name, uri in (("from", shelf["dataset"]), ("target", shelf["kind"])):
+        assert f'<input type="hidden" name="{name}" value="{uri}">' in html
+    page, html = opened(service, page.link("Change", html))
+    assert "1 path" not in page.text
+    assert 'name="fromName"' in html
+    page, html = opened(service, "/lens-path", fromName=shelf["label"])
+    assert html.count('class="chain"') == 1
+
+
+def test_who_types_a_name_that_several_have_chooses(
+    shelf: dict[str, str], service: Service
+) -> None:
+    page, html = opened(service, "/lens-path", fromName="Photo", toName="Kind")
+    assert "Which “Photo” do you mean?" in page.text
+    assert html.count('<li><a href="/lens-path?') == 2  # one of each version
+    assert 'value="Photo"' in html
+    page, html = opened(service, page.link("Photo</bdi> <span[^>]*><bdi>1.0.0", html))
+    assert "1 path" in page.text
+    # What is called only like it is for whoever typed it to choose, too.
+    page, html = opened(service, "/lens-path", fromName="Corals ag")
+    assert "Corals again" in page.text
+    assert 'type="hidden"' not in html
+    start: dict[str, Any] = {"from": shelf["photo"]}
+    page, html = opened(service, "/lens-path", **start, toName="nobody's")
+    assert "Nothing is called “nobody's”" in page.text
+    assert 'class="chain"' not in html
+    opened(service, "/lens-path", 400, toName="at://")
+    opened(service, "/lens-path", 400, toName="x" * 501)
+
+
+def test_schemas_from_and_to_which_lenses_lead_are_offered_by_name(
+    shelf: dict[str, str], service: Service
+) -> None:
+    page, html = opened(service, "/lens-path")
+    lists = [part.split("</datalist>")[0] for part in html.split("<datalist ")[1:]]
+    offered = [re.findall(r'<option value="([^"]*)"', part) for part in lists]
+    assert offered == [["Label 1.0.0", "Photo 1.0.0"], ["Kind 1.0.0", "Label 1.0.0"]]
+    for name in offered[0]:
+        page, html = opened(service, "/lens-path", fromName=name)
+        assert 'class="chain"' in html
+    page, html = opened(service, "/lens-path")
+    page, html = opened(service, page.link("Photo 1.0.0", html))  # an example
+    assert "1 path" in page.text
 
 
 def test_paths_from_where_no_lens_begins(

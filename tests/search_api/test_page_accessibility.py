@@ -45,7 +45,8 @@ class Shelf:
             "schema": self._path("/schema", uri=schema),
             "lenses": "/lenses",
             "lens": self._path("/lens", uri=lens),
-            "lens-path": self._path("/lens-path", source=schema, target=other),
+            "lens-path": self._path("/lens-path", **{"from": schema, "target": other}),
+            "lens-choice": self._path("/lens-path", fromName="Reef", toName="Label"),
             "lens-map": self._path("/lens-map", uri=schema),
             "tags": self._path("/tags", **{"with": "images"}),
             "licenses": "/licenses",
@@ -59,6 +60,7 @@ class Shelf:
 
 PATHS = (
     *("home", "search", "nothing", "dataset", "schemas", "schema", "lenses", "lens", "lens-path"),
+    "lens-choice",
     *("lens-map", "tags", "licenses", "author", "status"),
 )
 
