@@ -171,6 +171,44 @@ def test_on_a_phone_the_facets_stay_unfolded_while_one_chooses(site: str, browse
         expect(odd).to_be_visible()
 
 
+@pytest.mark.parametrize("scripts", [True, False])
+def test_on_a_phone_the_results_are_one_tap_from_the_filters(
+    site: str, browser: Browser, scripts: bool
+) -> None:
+    size = {"width": 390, "height": 740}
+    settings = {"viewport": size, "has_touch": True, "java_script_enabled": scripts}
+    with watched(browser, **settings) as page:
+        page.goto(site)
+        page.get_by_text("Narrow down").tap()
+        page.locator(".facet").get_by_role("link", name="odd").tap()
+        expect(page.locator("#total")).to_have_text("29 datasets")
+        if not scripts:  # the filters are folded on a page that is loaded anew
+            page.get_by_text("Narrow down").tap()
+        way = page.get_by_role("link", name="Show 29 datasets")
+        expect(way).to_be_in_viewport()
+        expect(page.locator("#total")).not_to_be_in_viewport()
+        way.tap()
+        expect(page.locator("#total")).to_be_in_viewport()
+        expect(page.locator("article.card").first).to_be_in_viewport()
+        expect(page.locator("#narrow > .facet").first).to_be_visible(visible=not scripts)
+
+
+def test_what_has_the_focus_is_not_behind_the_way_to_the_results(
+    site: str, browser: Browser
+) -> None:
+    with watched(browser, viewport={"width": 390, "height": 500}) as page:
+        page.goto(site)
+        page.locator("summary", has_text="Narrow down").click()
+        way = page.locator(".shown")
+        for link in page.locator(".facet a").all():
+            page.keyboard.press("Tab")
+            expect(link).to_be_focused()
+            box, bar = link.bounding_box(), way.bounding_box()
+            assert box is not None
+            assert bar is not None
+            assert box["y"] + box["height"] <= bar["y"]
+
+
 def test_bounds_are_a_plain_form(site: str, page: Page) -> None:
     page.goto(f"{site}/?tags=sand")
     page.get_by_text("Size and date").click()

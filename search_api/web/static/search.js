@@ -82,6 +82,18 @@ function withTyped(href) {
   return url.href;
 }
 
+// On a phone: from the filters, which fold, to the results.
+function shown(event) {
+  const results = event.target.closest(".shown a");
+  if (results) {
+    event.preventDefault();
+    document.getElementById("narrow").open = false;
+    const total = document.getElementById("total");
+    total.focus({ preventScroll: true });
+    total.scrollIntoView();
+  }
+}
+
 function clicked(event) {
   const link = event.target.closest("[data-live] a[data-key]");
   if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) {
@@ -98,6 +110,7 @@ if (form && box && results) {
   box.addEventListener("compositionend", typed);
   form.addEventListener("submit", () => { clearTimeout(waiting); asking?.abort(); });
   document.addEventListener("click", clicked);
+  document.addEventListener("click", shown);
   document.addEventListener("formdata", (event) => {
     if (event.target !== form) event.formData.set("q", box.value);
   });
