@@ -123,6 +123,24 @@ def test_where_there_are_none_the_room_stays_and_a_reason_stands_in_it(
     assert abs(after["y"] - before["y"]) < 1
 
 
+@pytest.mark.parametrize(("width", "seen"), [(390, True), (1280, False)])
+def test_on_a_phone_what_decides_stands_under_the_title(
+    site: Site, page: Page, width: int, seen: bool
+) -> None:
+    page.set_viewport_size({"width": width, "height": 740})
+    page.goto(site.url("/dataset", uri=site.reef))
+    line = page.get_by_role("list", name="At a glance")
+    assert line.count() == seen  # beside the text there is the whole sheet
+    if seen:
+        items = line.get_by_role("listitem").all_inner_texts()
+        assert items[0] == "no licence stated"
+        assert "files at URLs" in items
+        load, facts = page.locator("#load").bounding_box(), line.bounding_box()
+        assert load is not None
+        assert facts is not None
+        assert facts["y"] + facts["height"] < load["y"] < 740
+
+
 def test_without_javascript_samples_are_a_link_away(site: Site, browser: Browser) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
