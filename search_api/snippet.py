@@ -29,7 +29,9 @@ def load_snippet(uri: str, origin: str, dev: bool) -> str:
             "import atdata",
             "",
             _configured(origin, dev),
-            f"dataset = atdata.load_dataset({json.dumps(uri)})",
+            "dataset = atdata.load_dataset(",  # most URIs are as long as the room that a page has
+            f"    {json.dumps(uri)}",
+            ")",
             "for sample in dataset:",
             "    print(sample)",
         )

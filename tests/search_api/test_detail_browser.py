@@ -123,6 +123,24 @@ def test_where_there_are_none_the_room_stays_and_a_reason_stands_in_it(
     assert abs(after["y"] - before["y"]) < 1
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_lines_to_load_a_dataset_are_seen_whole(site: Site, page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 740})
+    page.goto(site.url("/dataset", uri=site.reef))
+    room = page.locator(".snippet pre")
+    assert room.evaluate("e => e.scrollWidth <= e.clientWidth")
+    button = page.get_by_role("button", name="Copy").bounding_box()
+    assert button is not None
+    # The button stands beside short lines, above none of the long ones.
+    covered = page.evaluate(
+        "b => { const r = document.createRange(); r.selectNodeContents(snippet);"
+        " return [...r.getClientRects()].some(t => t.right > b.x && t.left < b.x + b.width"
+        " && t.bottom > b.y && t.top < b.y + b.height) }",
+        button,
+    )
+    assert not covered
+
+
 @pytest.mark.parametrize(("width", "seen"), [(390, True), (1280, False)])
 def test_on_a_phone_what_decides_stands_under_the_title(
     site: Site, page: Page, width: int, seen: bool

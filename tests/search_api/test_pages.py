@@ -131,7 +131,7 @@ def test_a_dataset_page_has_snippet_schema_facts_and_lenses(
     ):
         assert said in page.text
     assert 'atdata.configure(api="https://search.example.com")' in page.text
-    assert f'atdata.load_dataset("{shelf["dataset"]}")' in page.text
+    assert f'atdata.load_dataset(\n    "{shelf["dataset"]}"\n)' in page.text
     assert "to_label" in page.text
     assert f"/schema?{urlencode({'uri': shelf['schema']})}" in page.links()
     record = [link for link in page.links() if "com.atproto.repo.getRecord" in link]
