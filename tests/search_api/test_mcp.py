@@ -96,7 +96,7 @@ def test_the_tools_answer_as_the_queries_do(client: httpx.Client, uri: str) -> N
 def test_the_snippet_is_python_that_names_the_dataset(client: httpx.Client, uri: str) -> None:
     (content,) = tool(client, "load_snippet", uri=uri)["content"]
     compile(content["text"], "snippet", "exec")
-    assert f'load_dataset("{uri}")' in content["text"]
+    assert f'load_dataset(\n    "{uri}"\n)' in content["text"]
     assert f'api="{str(client.base_url).rstrip("/")}", dev=True' in content["text"]
 
 

@@ -267,6 +267,37 @@ def test_a_record_without_a_visible_name_can_be_opened(
     assert html.count("(no name) s") >= 4
 
 
+def test_the_fields_of_a_schema_are_described_where_somebody_did(
+    index: IndexBuilder, service: Service
+) -> None:
+    schema = index.schema(index.account("alice"), "Photo", fields=[("a", "int"), ("b", "str")])
+    page, html = opened(service, "/schema", uri=schema)
+    assert "What it holds" not in page.text
+    assert "may be absent" not in page.text
+    assert html.count('<th scope="col">') == 2
+    index.connection.execute("UPDATE schema_fields SET optional = true WHERE name = 'b'")
+    index.connection.execute("UPDATE schema_fields SET description = 'Metres' WHERE name = 'a'")
+    page, html = opened(service, "/schema", uri=schema)
+    assert re.search("What it holds.*Metres", page.text, re.DOTALL)
+    assert re.findall(r"<bdi>(\w+)</bdi></span> <span[^>]*>may be absent", html) == ["str"]
+
+
+@pytest.mark.parametrize(("tags", "shown", "more"), [(7, 7, None), (8, 6, 2), (30, 6, 24)])
+def test_a_card_has_six_tags_and_says_how_many_more_there_are(
+    index: IndexBuilder, service: Service, tags: int, shown: int, more: int | None
+) -> None:
+    did = index.account("alice")
+    uri = index.dataset(did, "Reef", index.schema(did), tags=[f"tag-{n}" for n in range(tags)])
+    page, html = opened(service, "/")
+    card = html[html.index("<article") : html.index("</article")]
+    assert len(re.findall(r"<bdi>tag-\d+</bdi>", card)) == shown
+    assert ("more tags" in card) == (more is not None)
+    if more is not None:
+        page, html = opened(service, page.link(rf"\+{more}<span[^>]*> more tags", card))
+        assert len(re.findall(r"<bdi>tag-\d+</bdi>", html)) == tags
+        assert uri in page.text
+
+
 def test_links_to_elsewhere_are_marked(shelf: dict[str, str], service: Service) -> None:
     for path, uri, count in (("/dataset", shelf["dataset"], 1), ("/lens", shelf["lens"], 2)):
         page, _ = opened(service, path, uri=uri)
