@@ -213,6 +213,30 @@ def test_a_schema_page_has_versions_lenses_both_ways_and_what_fits(
     assert "Photo" in page.text
 
 
+def test_a_schema_without_datasets_leads_to_those_that_may_do_instead(
+    shelf: dict[str, str], index: IndexBuilder, service: Service
+) -> None:
+    newer = shelf["photo"].replace("1.0.0", "1.10.0")
+    for uri, label, total in (
+        (newer, "Datasets of its other version", 2),
+        (newer, "Datasets of types that have all of its fields", 2),
+        (shelf["label"], "Datasets of types that have all of its fields", 2),
+    ):
+        page, html = opened(service, "/schema", uri=uri)
+        assert "0 datasets of this type" in page.text
+        page, html = opened(service, page.link(label, html))
+        assert f"{total} datasets" in page.text
+    page, html = opened(service, "/schema", uri=shelf["label"])
+    page, html = opened(service, page.link("Datasets that lenses read as it", html))
+    assert "2 datasets can be read as it" in page.text
+    alone = index.schema(index.account("dave"), "Alone", fields=[("alone", "int")])
+    page, html = opened(service, "/schema", uri=alone)
+    assert "Nobody has published one so far." in page.text
+    assert "instead" not in page.text
+    page, html = opened(service, "/schema", uri=shelf["photo"])
+    assert "instead" not in page.text
+
+
 def test_schemas_are_found_by_their_fields(shelf: dict[str, str], service: Service) -> None:
     page, html = opened(service, "/schemas", fields="image:ndarray label:str")
     assert html.count('<article class="card">') == 1
