@@ -269,6 +269,22 @@ def test_hostile_text_runs_nothing_also_when_it_comes_while_one_types(
     assert page.locator("main img").count() == 0
 
 
+@pytest.mark.parametrize("scripts", [True, False])
+def test_on_a_phone_the_sections_take_one_line(site: str, browser: Browser, scripts: bool) -> None:
+    size = {"width": 360, "height": 740}
+    with watched(browser, viewport=size, java_script_enabled=scripts) as page:
+        page.goto(f"{site}/status")
+        header = page.locator("header.top").bounding_box()
+        assert header is not None
+        assert header["height"] < 64
+        here = page.get_by_role("navigation", name="Site").get_by_role("link", name="Status")
+        if scripts:
+            expect(here).to_be_in_viewport(ratio=1)
+        here.focus()
+        expect(here).to_be_in_viewport(ratio=1)
+        expect(page.get_by_role("link", name="atdata")).to_be_in_viewport()
+
+
 def test_the_keyboard_reaches_the_search_box_and_skips_to_the_content(
     site: str, page: Page
 ) -> None:

@@ -138,6 +138,24 @@ def test_a_dataset_page_has_snippet_schema_facts_and_lenses(
     assert record[0].startswith("https://pds.example.com/xrpc/com.atproto.repo.getRecord?repo=did")
 
 
+def test_every_page_marks_its_section(shelf: dict[str, str], service: Service) -> None:
+    marked = {
+        "/": ("Datasets", "page"),
+        f"/dataset?uri={shelf['dataset']}": ("Datasets", "true"),
+        "/schemas": ("Schemas", "page"),
+        f"/schema?uri={shelf['schema']}": ("Schemas", "true"),
+        "/lenses": ("Lenses", "page"),
+        f"/lens?uri={shelf['lens']}": ("Lenses", "true"),
+        "/lens-path": ("Lenses", "true"),
+        "/lens-map": ("Lenses", "true"),
+        "/status": ("Status", "page"),
+    }
+    for path, (section, how) in marked.items():
+        _, html = opened(service, path)
+        line = html[html.index("<nav") : html.index("</nav>")]
+        assert re.findall(r'aria-current="(\w+)">(\w+)', line) == [(how, section)]
+
+
 def test_schema_lens_and_status_pages(shelf: dict[str, str], service: Service) -> None:
     page, _ = opened(service, "/schema", uri=shelf["schema"])
     assert "31 datasets of this type" in page.text

@@ -21,6 +21,13 @@ if (snippet && navigator.clipboard) {
   snippet.closest(".snippet").append(button);
 }
 
+// On a phone the page's own section is in sight in the line of links.
+const line = document.querySelector(".top nav");
+const current = line?.querySelector("[aria-current]");
+if (current && line.scrollWidth > line.clientWidth) {
+  line.scrollLeft = current.offsetLeft - line.offsetLeft - (line.clientWidth - current.offsetWidth) / 2;
+}
+
 // "/" goes to the search box.
 document.addEventListener("keydown", (event) => {
   const box = document.getElementById("q");
