@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Route, ViewportSize, sync_playwright
 
 from atdata import ndarray
 from tests.network.local_server import LocalServer
@@ -27,6 +27,10 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 SHIFTS = """() => { window.shifted = 0; new PerformanceObserver(list => {
   for (const entry of list.getEntries()) window.shifted += entry.value;
 }).observe({ type: 'layout-shift', buffered: true }); }"""
+
+
+TALL = ViewportSize(width=1280, height=2000)  # what stands below the samples is seen, too
+TOPS = "all => all.map(e => e.getBoundingClientRect().top)"
 
 
 class Site:
@@ -94,6 +98,7 @@ def page(browser: Browser, site: Site) -> Iterator[Page]:
 
 
 def test_samples_load_by_themselves_and_nothing_jumps(site: Site, page: Page) -> None:
+    page.set_viewport_size(TALL)
     page.goto(site.url("/dataset", uri=site.reef))
     page.evaluate(SHIFTS)
     below = page.get_by_role("heading", name="What a sample is")
@@ -113,6 +118,7 @@ def test_samples_load_by_themselves_and_nothing_jumps(site: Site, page: Page) ->
 def test_where_there_are_none_the_room_stays_and_a_reason_stands_in_it(
     site: Site, page: Page
 ) -> None:
+    page.set_viewport_size(TALL)
     page.goto(site.url("/dataset", uri=site.away))
     below = page.get_by_role("heading", name="What a sample is")
     before = below.bounding_box()
@@ -121,6 +127,30 @@ def test_where_there_are_none_the_room_stays_and_a_reason_stands_in_it(
     assert before is not None
     assert after is not None
     assert abs(after["y"] - before["y"]) < 1
+    # Out of sight, it is given back.
+    page.set_viewport_size({"width": 1280, "height": 300})
+    box = page.locator(".nosamples")
+    page.wait_for_timeout(50)
+    assert box.evaluate("e => e.offsetHeight") < 120
+
+
+@pytest.mark.parametrize(("record", "said"), [("reef", "fish"), ("away", "can’t be fetched")])
+def test_the_room_that_samples_do_not_need_is_given_back_where_nobody_sees_it(
+    site: Site, page: Page, record: str, said: str
+) -> None:
+    page.set_viewport_size({"width": 1280, "height": 700})
+    held: list[Route] = []
+    page.route("**/preview?*", lambda route: held.append(route))
+    with page.expect_request("**/preview?*"):
+        page.goto(site.url("/dataset", uri=getattr(site, record)))
+    page.evaluate(SHIFTS)
+    before = page.locator(".preview").evaluate("e => e.offsetHeight")
+    seen = page.locator("#load, #samples, .sheet").evaluate_all(TOPS)
+    held[0].continue_()
+    page.get_by_text(said).first.wait_for()
+    assert page.locator(".preview").evaluate("e => e.offsetHeight") < before
+    assert page.locator("#load, #samples, .sheet").evaluate_all(TOPS) == seen
+    assert page.evaluate("window.shifted") == 0
 
 
 @pytest.mark.parametrize("width", [390, 1280])

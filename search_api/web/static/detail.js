@@ -36,10 +36,34 @@ function sayThatThereAreNone(region) {
   region.replaceChildren(box);
 }
 
+// The room that they do not need is given back where nobody sees anything move: at once where what
+// stands below is out of sight, or else once they themselves are, below.
+function settle(region) {
+  const below = region.closest("section").nextElementSibling;
+  const giveBack = () => {
+    region.style.minHeight = "";
+    region.classList.remove("coming");
+  };
+  if (below.getBoundingClientRect().top >= innerHeight) {
+    giveBack();
+    return;
+  }
+  const watcher = new IntersectionObserver(([entry]) => {
+    if (!entry.isIntersecting && entry.boundingClientRect.top > 0) {
+      watcher.disconnect();
+      giveBack();
+    }
+  });
+  watcher.observe(region);
+}
+
 if (preview) {
   loadSamples(preview)
     .catch(() => sayThatThereAreNone(preview))
-    .finally(() => preview.removeAttribute("aria-busy"));
+    .finally(() => {
+      preview.removeAttribute("aria-busy");
+      settle(preview);
+    });
 }
 
 // The map can be moved and magnified: by hand, by wheel, by keys and buttons.
