@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, Request, Route, ViewportSize, syn
 
 from atdata import ndarray
 from tests.network.local_server import LocalServer
-from tests.search_api.browsing import CHROMIUM, FLAGS, contrast
+from tests.search_api.browsing import CHROMIUM, FLAGS, contrast, watched
 from tests.search_api.index_builder import IndexBuilder
 from tests.search_api.live import live
 from tests.search_api.published import Shelf, samples
@@ -237,6 +237,44 @@ def test_the_map_is_moved_and_magnified_by_hand_and_by_keys(site: Site, page: Pa
     assert view()[0] > moved[0]
     page.keyboard.press("+")
     assert view()[2] < moved[2]
+
+
+def swipe(page: Page, at: tuple[int, int], down: int) -> None:
+    """A finger on the page, from a place in pixels so many down."""
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: dict[str, float]) -> None:
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": list(points)})
+
+    touch("touchStart", {"x": at[0], "y": at[1]})
+    for step in range(1, 11):
+        touch("touchMove", {"x": at[0], "y": at[1] + down * step / 10})
+        page.wait_for_timeout(16)
+    touch("touchEnd")
+
+
+def test_on_a_phone_the_map_begins_with_its_whole_width_and_lets_the_page_scroll(
+    site: Site, browser: Browser
+) -> None:
+    size = {"width": 390, "height": 500}
+    with watched(browser, viewport=size, has_touch=True, is_mobile=True) as page:
+        page.goto(site.url("/lens-map", uri=site.left))
+        page.get_by_role("link", name="up to 1 step", exact=True).tap()
+        frame = page.locator(".map").bounding_box()
+        assert frame is not None
+        nodes = page.locator(".node").all()
+        assert len(nodes) == 2
+        for node in nodes:
+            box = node.bounding_box()
+            assert box is not None
+            assert frame["x"] <= box["x"]
+            assert box["x"] + box["width"] <= frame["x"] + frame["width"]
+            assert box["height"] >= 24
+        page.locator(".map").evaluate("e => e.scrollIntoView({ block: 'center' })")
+        before = page.evaluate("scrollY")
+        swipe(page, (195, 250), 150)
+        page.wait_for_timeout(50)
+        assert page.evaluate("scrollY") < before - 60
 
 
 def test_every_schema_and_lens_of_the_map_is_reached_by_tab(site: Site, page: Page) -> None:

@@ -88,12 +88,16 @@ class Viewer {
     this.addKeys();
   }
 
-  // All of it where that can be read; otherwise as much as can, around the middle.
+  // All of it where that can be read; otherwise its whole width, or else as much as can, around the
+  // middle.
   begin() {
     const room = Math.min(innerHeight * .8, 640);
-    this.frame.style.height = `${Math.max(240, Math.min(this.whole.h + 40, room))}px`;
+    const high = this.whole.h * Math.min(1, Math.max(.5, this.frame.clientWidth / this.whole.w));
+    this.frame.style.height = `${Math.max(240, Math.min(high + 40, room))}px`;
     const { width, height } = this.picture.getBoundingClientRect();
-    const scale = Math.min(1.1, Math.max(Math.min(width / this.whole.w, height / this.whole.h), .75));
+    const wide = width / this.whole.w;
+    const least = wide < .75 && wide >= .5 ? wide : .75; // below a half nobody can read it
+    const scale = Math.min(1.1, Math.max(Math.min(wide, height / this.whole.h), least));
     const middle = this.picture.querySelector(".node.middle rect");
     const box = middle ? middle.getBBox() : { x: 0, y: 0, width: this.whole.w, height: this.whole.h };
     const w = width / scale;
