@@ -159,6 +159,8 @@ def test_the_lines_to_load_a_dataset_are_seen_whole(site: Site, page: Page, widt
     page.goto(site.url("/dataset", uri=site.reef))
     room = page.locator(".snippet pre")
     assert room.evaluate("e => e.scrollWidth <= e.clientWidth")
+    lines = room.evaluate("e => e.clientHeight / parseFloat(getComputedStyle(e).lineHeight)")
+    assert lines < (14 if width < 1000 else 11)  # none is empty that is not in the code
     button = page.get_by_role("button", name="Copy").bounding_box()
     assert button is not None
     # The button stands beside short lines, above none of the long ones.
