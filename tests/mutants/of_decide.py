@@ -75,7 +75,7 @@ ACCOUNTS = (
         "account: what was deleted stays",
         DECIDE,
         "        batch.purge(event.did)\n",
-        "",
+        "        pass\n",
         PIPELINE_TESTS + "a_deleted_account_is_purged_and_its_old_commits_stay_away",
     ),
     Mutant(
