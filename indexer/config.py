@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from atdata.protocol.errors import BlockedAddress, quote
+from indexer import room
 from indexer.heads import HeadLimits
 from indexer.intake import IntakeSettings
 from indexer.queues import Depths, Queue
@@ -61,6 +62,10 @@ class IndexerConfig(BaseSettings):
     spill_bytes: Positive = 1_000_000_000
     """Frames of a repo that floods wait in a file of at most this size, beside the database; then
     its source is not read."""
+
+    free_bytes: Annotated[int, Field(ge=0)] = room.LEAST
+    """Where less of the database's disk is free, the indexer ends. Snapshots and the file for
+    floods leave four times as much. 0: nobody looks."""
 
     isolate: bool | None = None
     """Receive and screen in a process of its own, so that catching up slows nothing else. None: the
@@ -147,6 +152,11 @@ class IndexerConfig(BaseSettings):
         return self.model_copy(update={"isolate": isolate})
 
     @property
+    def spare_bytes(self) -> int:
+        """What is left free of the disk by all that can be done without."""
+        return self.free_bytes * room.SPARED
+
+    @property
     def intake(self) -> IntakeSettings:
         return IntakeSettings(
             sources=self.sources,
@@ -158,6 +168,7 @@ class IndexerConfig(BaseSettings):
             queue_bytes=self.queue_bytes,
             spill_bytes=self.spill_bytes,
             spill_folder=str(self.db.parent),
+            spare_bytes=self.spare_bytes,
             ping_seconds=self.ping_seconds,
             backoff_seconds=self.backoff_seconds,
             backoff_max_seconds=self.backoff_max_seconds,

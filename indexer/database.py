@@ -97,10 +97,13 @@ def connect(
         "memory_limit": memory_limit,
         "threads": threads,
     }
+    was_there = Path(path).exists()
     try:
         connection = duckdb.connect(str(path), read_only=read_only, config=config)
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
     except duckdb.Error as error:
+        if not was_there and "Could not write file" in str(error):
+            Path(path).unlink(missing_ok=True)  # half a header, which would be taken for damage
         raise failure(path, error) from error
     return connection
 

@@ -25,7 +25,7 @@ _SILENCE = 0.15  # seconds without an item: a source that sends would have sent 
 
 class FrameQueue:
     """Of one event loop. Several writers, one reader. ``spill_bytes`` bounds the file for repos
-    that flood, which is made in ``folder``."""
+    that flood, which is made in ``folder`` and leaves ``spare_bytes`` of its disk free."""
 
     def __init__(
         self,
@@ -33,12 +33,13 @@ class FrameQueue:
         max_frames: int,
         max_bytes: int,
         spill_bytes: int = 0,
+        spare_bytes: int = 0,
         folder: Path | None = None,
     ) -> None:
         self._max_frames = max_frames
         self._max_bytes = max_bytes
         self._sources: dict[str, Lanes] = {}
-        self._spill = Spill(folder, spill_bytes)
+        self._spill = Spill(folder, spill_bytes, spare_bytes)
         self._spilled = self._bytes = self._urgent = self._arrived = 0
         self._changed = asyncio.Condition()
 

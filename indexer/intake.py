@@ -35,6 +35,7 @@ class IntakeSettings:
     queue_bytes: int
     spill_bytes: int
     spill_folder: str
+    spare_bytes: int
     ping_seconds: float
     backoff_seconds: float
     backoff_max_seconds: float
@@ -130,6 +131,7 @@ class LocalIntake:
             max_frames=settings.queue_frames,
             max_bytes=settings.queue_bytes,
             spill_bytes=settings.spill_bytes,
+            spare_bytes=settings.spare_bytes,
             folder=Path(settings.spill_folder),
         )
         self._subscriptions = {url: self._subscription(url) for url in settings.sources}

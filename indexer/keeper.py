@@ -31,7 +31,8 @@ log = structlog.get_logger(__name__)
 
 
 class Keeper:
-    """Of one event loop. ``clock`` gives microseconds since 1970."""
+    """Of one event loop. ``clock`` gives microseconds since 1970. ``spare`` bytes of the disk are
+    left free."""
 
     def __init__(
         self,
@@ -43,10 +44,11 @@ class Keeper:
         *,
         seconds: float,
         keep: int,
+        spare: int,
     ) -> None:
         self._connection, self._folder, self._clock = connection, folder, clock
         self._turns, self._in_writer = turns, in_writer
-        self._seconds, self._keep = seconds, keep
+        self._seconds, self._keep, self._spare = seconds, keep, spare
 
     async def run(self) -> None:
         """Until cancelled; a snapshot in the making is given up then. Raises ``StoreError``."""
@@ -77,7 +79,12 @@ class Keeper:
         work = asyncio.create_task(
             in_thread(
                 lambda: snapshots.take(
-                    self._connection, self._folder, at=at, keep=self._keep, abandoned=abandoned
+                    self._connection,
+                    self._folder,
+                    at=at,
+                    keep=self._keep,
+                    spare=self._spare,
+                    abandoned=abandoned,
                 ),
                 "snapshot",
             )

@@ -112,7 +112,12 @@ class Indexer:
         limits = QuarantineLimits(
             config.quarantine_rows, config.quarantine_bytes, config.invalid_bytes
         )
-        self._store = Store(connection, limits=limits, on_applied=self._metrics.applied)
+        self._store = Store(
+            connection,
+            limits=limits,
+            free_bytes=config.free_bytes,
+            on_applied=self._metrics.applied,
+        )
         self._metrics.repos.set_function(lambda: self._store.repo_count)
         self._provers = ThreadPoolExecutor(config.identity_threads, "prove")
         self._writer = ThreadPoolExecutor(1, "write")
@@ -159,6 +164,7 @@ class Indexer:
             clock,
             seconds=config.snapshot_seconds,
             keep=config.snapshots,
+            spare=config.spare_bytes,
         )
         self._jobs = 0
         self._metrics.resyncing.set_function(lambda: self._resyncer.pending)

@@ -23,6 +23,7 @@ from typing import Any
 import duckdb
 
 from atdata.protocol.errors import StoreError, quote
+from indexer.room import Room
 
 # Its compiled names are invisible to a type checker.
 pa: Any = import_module("pyarrow")
@@ -158,10 +159,12 @@ def take(
     *,
     at: int,
     keep: int = KEPT,
+    spare: int = 0,
     abandoned: threading.Event | None = None,
 ) -> Snapshot:
     """Write what ``connection`` holds now into ``folder``, as of ``at`` (microseconds since 1970),
-    and remove all but the newest ``keep``. Others may write through the same database meanwhile.
+    and remove all but the newest ``keep``. Others may write through the same database meanwhile:
+    for them ``spare`` bytes of the disk are left free.
 
     Raises ``StoreError`` if the database can't be read, ``OSError`` if the files can't be written,
     ``DamagedSnapshot`` if they do not come back as they were written, and ``Abandoned`` soon after
@@ -175,7 +178,8 @@ def take(
     cursor = connection.cursor()
     try:
         cursor.execute("BEGIN TRANSACTION READ ONLY")
-        manifest = _write_tables(cursor, writing, at, abandoned or threading.Event())
+        going_on = _GoingOn(Room(folder, spare), abandoned or threading.Event())
+        manifest = _write_tables(cursor, writing, at, going_on)
         cursor.execute("COMMIT")
         name = _write_manifest(manifest, writing, folder)
         check(Snapshot(writing, manifest), abandoned)
@@ -191,6 +195,20 @@ def take(
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class _GoingOn:
+    """Whether a snapshot in the making is still wanted, and has room for more."""
+
+    room: Room
+    abandoned: threading.Event
+
+    def check(self, size: int) -> None:
+        """Of ``size`` bytes. Raises ``Abandoned``, ``OSError``."""
+        if self.abandoned.is_set():
+            raise Abandoned
+        self.room.demand(size)
+
+
 def sync(path: Path) -> None:
     """What was written to a file, or which names a folder has, survives a loss of power."""
     handle = os.open(path, os.O_RDONLY)
@@ -204,11 +222,11 @@ def sync(path: Path) -> None:
 
 
 def _write_tables(
-    cursor: duckdb.DuckDBPyConnection, into: Path, at: int, abandoned: threading.Event
+    cursor: duckdb.DuckDBPyConnection, into: Path, at: int, going_on: _GoingOn
 ) -> Manifest:
     ddl = cursor.execute("SELECT table_name, sql FROM duckdb_tables() ORDER BY table_name")
     meta: dict[str, str] = {}
-    tables = [_write_table(cursor, name, sql, into, abandoned) for name, sql in ddl.fetchall()]
+    tables = [_write_table(cursor, name, sql, into, going_on) for name, sql in ddl.fetchall()]
     meta.update(cursor.execute("SELECT key, value FROM meta").fetchall())
     return Manifest(
         taken_at=at,
@@ -221,7 +239,7 @@ def _write_tables(
 
 
 def _write_table(
-    cursor: duckdb.DuckDBPyConnection, name: str, sql: str, into: Path, abandoned: threading.Event
+    cursor: duckdb.DuckDBPyConnection, name: str, sql: str, into: Path, going_on: _GoingOn
 ) -> TableFile:
     """Table names are ours, so that they may stand in the statement."""
     rows = _scalar(cursor, f"SELECT count(*) FROM {name}")  # noqa: S608
@@ -231,8 +249,7 @@ def _write_table(
         options = {"compression": "zstd", "compression_level": 1}
         with pq.ParquetWriter(path, reader.schema, **options) as writer:
             for batch in _read(reader):
-                if abandoned.is_set():
-                    raise Abandoned
+                going_on.check(batch.nbytes)
                 writer.write_batch(batch)
     sync(path)
     with path.open("rb") as file:

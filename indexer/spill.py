@@ -13,6 +13,8 @@ from pathlib import Path
 
 import structlog
 
+from indexer.room import Room
+
 log = structlog.get_logger(__name__)
 
 
@@ -25,10 +27,13 @@ class Place:
 
 
 class Spill:
-    """At most ``limit`` bytes, in a file in ``folder`` (None: where temporary files are)."""
+    """At most ``limit`` bytes, in a file in ``folder`` (None: where temporary files are), on a disk
+    of which ``spare`` bytes are left free."""
 
-    def __init__(self, folder: Path | None, limit: int) -> None:
+    def __init__(self, folder: Path | None, limit: int, spare: int = 0) -> None:
         self._folder, self._limit = folder, limit
+        self._room = Room(folder or Path(tempfile.gettempdir()), spare)
+        self._is_short = False
         self._file: int | None = None
         self._end = 0
         self._frames = 0
@@ -40,7 +45,7 @@ class Spill:
 
     def put(self, frame: bytes) -> Place | None:
         """Where ``frame`` is now; None if there is no room for it."""
-        if self._end + len(frame) > self._limit:
+        if self._end + len(frame) > self._limit or not self._has_room(len(frame)):
             return None
         try:
             if self._file is None:
@@ -67,6 +72,13 @@ class Spill:
             os.ftruncate(self._file, 0)
             self._end = 0
         return frame
+
+    def _has_room(self, size: int) -> bool:
+        why = self._room.shortage(size)
+        if why is not None and not self._is_short:
+            log.warning("no room for frames that wait", why=why)
+        self._is_short = why is not None
+        return not self._is_short
 
     def close(self) -> None:
         if self._file is not None:

@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -25,6 +26,7 @@ from indexer.invalid import InvalidRecords
 from indexer.quarantine import Quarantine, QuarantineLimits
 from indexer.queues import Depths, Queue
 from indexer.replacement import Stored
+from indexer.room import LEAST, Room
 from indexer.statements import delete, insert, with_keys
 from indexer.tables import Detail, Rows
 from indexer.tracked import Tracked
@@ -49,7 +51,8 @@ class Store:
     """The only writer. Repo states, cursors and counters are also held in memory, as stored.
 
     Use from one thread at a time; it works on its own cursor of ``connection``. ``on_applied`` is
-    told of every batch that is durable, and how many changes it made.
+    told of every batch that is durable, and how many changes it made. Nothing is written where less
+    than ``free_bytes`` of the file's disk are free.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Store:
         connection: duckdb.DuckDBPyConnection,
         *,
         limits: QuarantineLimits = DEFAULT_LIMITS,
+        free_bytes: int = LEAST,
         on_applied: Callable[[Batch, int], None] = _unheard,
     ) -> None:
         self._cursor, self._on_applied = connection.cursor(), on_applied
@@ -71,6 +75,7 @@ class Store:
             self._drops = Counter(dict(self._fetch("SELECT reason, count FROM drops")))
             self._meta: dict[str, str] = dict(self._fetch("SELECT key, value FROM meta"))
             self._change = self._scalar("SELECT coalesce(max(seq), 0) FROM changes")
+            self._room = self._room_of_file(free_bytes)
             self._quarantine = Quarantine(self._cursor, limits)
             self._invalid = InvalidRecords(self._cursor, limits.invalid_bytes)
             self.tracked.expect(did.encode() for did in self._quarantine.parked())
@@ -170,6 +175,9 @@ class Store:
         """
         if self._broken is not None:
             raise StoreError(f"the index cannot be written since: {self._broken}")
+        if self._room is not None and (shortage := self._room.shortage()) is not None:
+            self._broken = shortage
+            raise StoreError(f"cannot write the index: {shortage}")
         with self._naming_errors("write"):
             self._cursor.execute("BEGIN")
             changes = self._write_documents(batch)
@@ -308,6 +316,12 @@ class Store:
     def _scalar(self, query: str) -> int:
         (row,) = self._fetch(query)
         return int(row[0])
+
+    def _room_of_file(self, free_bytes: int) -> Room | None:
+        """None for a database in memory."""
+        query = "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
+        ((path,),) = self._fetch(query)
+        return None if path is None else Room(Path(path).parent, free_bytes)
 
     def _load_repos(self) -> Iterator[RepoState]:
         names = [

@@ -206,6 +206,28 @@ def test_when_the_file_is_full_the_source_waits(tmp_path: Path) -> None:
     assert asyncio.run(main()) == (600 + 100, 3_000)
 
 
+def test_what_the_database_needs_of_the_disk_is_left_and_memory_must_do(tmp_path: Path) -> None:
+    async def main() -> tuple[int, int]:
+        queue = FrameQueue(
+            max_frames=600,
+            max_bytes=1_000_000,
+            spill_bytes=1_000_000,
+            spare_bytes=2**60,
+            folder=tmp_path,
+        )
+        putting = asyncio.create_task(queue.put(*(frame(i, size=10) for i in range(1, 3_001))))
+        await asyncio.sleep(0.02)
+        waiting, in_file = queue.frames, queue.spilled_bytes
+        count = 0
+        while not putting.done() or queue.frames:
+            count += len((await queue.take(1_000, 0)).items)
+            await asyncio.sleep(0)
+        assert count == 3_000
+        return waiting, in_file
+
+    assert asyncio.run(main()) == (600, 0)
+
+
 def test_without_a_folder_to_write_to_memory_must_do(tmp_path: Path) -> None:
     items = [frame(seq) for seq in range(1, 1_001)]
     found = taken(*items, limits=(1_000,) * 5, spill_bytes=1_000, folder=tmp_path / "missing")

@@ -58,6 +58,7 @@ SETTINGS = IntakeSettings(
     queue_bytes=3,
     spill_bytes=4,
     spill_folder="/x",
+    spare_bytes=5,
     ping_seconds=0.5,
     backoff_seconds=0.25,
     backoff_max_seconds=60.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import subprocess
 import sys
@@ -180,6 +181,17 @@ def test_one_that_nobody_wants_any_more_leaves_nothing(
         take(index, folder, at=5, abandoned=abandoned)
     assert list(folder.iterdir()) == []
     assert index.execute("SELECT count(*) FROM sources").fetchall() == [(1,)]
+
+
+def test_what_the_writer_needs_of_the_disk_is_left(
+    index: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    folder = tmp_path / "kept"
+    with pytest.raises(OSError, match="the disk is nearly full") as refused:
+        take(index, folder, at=5, spare=2**60)
+    assert refused.value.errno == errno.ENOSPC
+    assert list(folder.iterdir()) == []
+    assert take(index, folder, at=5, spare=1).manifest.changes == 24_999
 
 
 # --- on a schedule ------------------------------------------------------------------------------

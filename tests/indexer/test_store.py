@@ -472,6 +472,29 @@ def test_details_of_drops_are_short() -> None:
 
 RKEYS = st.sampled_from(["a", "b", "c"])
 DIDS = st.sampled_from([ALICE, BOB])
+
+
+def test_where_the_disk_is_nearly_full_nothing_more_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "index.duckdb"
+    Index(path, free_bytes=1).close()
+    index = Index(path, free_bytes=2**60)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="the disk is nearly full"):
+            index.apply(put(ALICE, "cats"))
+    assert index.names() == []
+    index.close()
+    index = Index(path, free_bytes=1)
+    assert index.apply(put(ALICE, "cats")) == 1
+    index.close()
+
+
+def test_in_memory_and_where_nobody_shall_look_the_disk_is_not_asked(tmp_path: Path) -> None:
+    for path, free_bytes in ((":memory:", 2**60), (tmp_path / "index.duckdb", 0)):
+        index = Index(path, free_bytes=free_bytes)
+        assert index.apply(put(ALICE, "cats")) == 1
+        index.close()
+
+
 EFFECTS = st.one_of(
     st.tuples(st.just("put"), DIDS, RKEYS, st.sampled_from(["x", "y", "z"])),
     st.tuples(st.just("delete"), DIDS, RKEYS),
