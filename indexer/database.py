@@ -64,8 +64,10 @@ def open_database(
     read_only: bool = False,
     memory_limit: str = "1GB",
     threads: int = 2,
+    has_snapshot: bool = False,
 ) -> duckdb.DuckDBPyConnection:
-    """Open or make the database at ``path`` (``:memory:`` for one that is not kept).
+    """Open or make the database at ``path`` (``:memory:`` for one that is not kept). Before an
+    older one is brought forward a snapshot is taken, unless it ``has_snapshot``.
 
     Nothing outside the file can be read or written through the connection: no external access, no
     extension beyond those built in (json, parquet, icu). Times are UTC. Raises ``StoreError``
@@ -74,7 +76,7 @@ def open_database(
     """
     connection = connect(path, read_only=read_only, memory_limit=memory_limit, threads=threads)
     try:
-        prepare(connection, path, read_only=read_only)
+        prepare(connection, path, read_only=read_only, has_snapshot=has_snapshot)
     except duckdb.Error as error:
         connection.close()
         raise failure(path, error) from error
@@ -136,7 +138,13 @@ def _was_one(path: Path) -> bool:
     return nothing or (size > _HEADERS and (size - _HEADERS) % _BLOCK == 0)
 
 
-def prepare(connection: duckdb.DuckDBPyConnection, path: str | Path, *, read_only: bool) -> None:
+def prepare(
+    connection: duckdb.DuckDBPyConnection,
+    path: str | Path,
+    *,
+    read_only: bool,
+    has_snapshot: bool = False,
+) -> None:
     """Make the tables where there are none; refuse what we do not understand."""
     found = _schema_version(connection, path)
     if found is not None and found > SCHEMA_VERSION:
@@ -154,7 +162,8 @@ def prepare(connection: duckdb.DuckDBPyConnection, path: str | Path, *, read_onl
     if found is None:
         _make(connection)
     elif found < SCHEMA_VERSION:
-        _keep(connection, Path(path), found)
+        if not has_snapshot:
+            _keep(connection, Path(path), found)
         migrate(connection, found)
     connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", [FILE_ID, uuid.uuid4().hex])
 

@@ -212,7 +212,8 @@ def _filled(path: Path, snapshot: Snapshot | None) -> Path:
         if snapshot is not None:
             with database.connect(made, memory_limit=_MEMORY) as connection:
                 _fill(connection, snapshot)
-        database.open_database(made).close()  # which brings forward what is older
+        # Which brings forward what is older.
+        database.open_database(made, has_snapshot=snapshot is not None).close()
     except (duckdb.Error, OSError) as error:
         raise StoreError(f"cannot make {quote(str(made), 200)}: {quote(error, 400)}") from error
     return made
