@@ -116,7 +116,6 @@ class Batch:
         self.repos: dict[str, RepoState] = {}
         self.docs: dict[int, tuple[str, Rows | InvalidRow | None]] = {}
         self.purged: set[str] = set()
-        self.visibility: set[str] = set()
         self.drops: Counter[DropReason] = Counter()
         self.quarantine: list[tuple[Drop, int]] = []
         self.positions: dict[str, Position] = {}
@@ -129,17 +128,24 @@ class Batch:
         effects = (self.docs, self.repos, self.purged, self.drops, self.meta, self.released)
         return any(effects)
 
+    @property
+    def visibility(self) -> set[str]:
+        """Accounts whose records are shown otherwise than before: a change of ``active``, handle or
+        PDS, if it was not taken back."""
+        return {
+            did
+            for did, state in self.repos.items()
+            if (before := self._stored(did)) is not None and _shown(before) != _shown(state)
+        }
+
     def repo(self, did: str) -> RepoState | None:
         """The state that ``did`` has after what is in this batch so far; None if not tracked."""
         return self.repos.get(did) or self._stored(did)
 
     def set_repo(self, state: RepoState) -> None:
-        """A change of ``active``, handle or PDS changes how the repo's records are shown. A handle
-        leads to one account: whoever had it before ``state`` was found to has it no more, as far as
-        is known, and is asked for again (``indexer/renewals``)."""
+        """A handle leads to one account: whoever had it before ``state`` was found to has it no
+        more, as far as is known, and is asked for again (``indexer/renewals``)."""
         before = self.repo(state.did)
-        if before is not None and _shown(before) != _shown(state):
-            self.visibility.add(state.did)
         self.repos[state.did] = state
         handle = held_handle(state)
         if handle is not None and (before is None or handle != held_handle(before)):
