@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from atdata.protocol.errors import BlockedAddress, quote
-from indexer import room
+from indexer import change_log, room
 from indexer.heads import HeadLimits
 from indexer.intake import IntakeSettings
 from indexer.queues import Depths, Queue
@@ -83,6 +83,10 @@ class IndexerConfig(BaseSettings):
 
     invalid_bytes: Positive = 256_000_000
     """Of the bytes of invalid records. Of more than that it is only known that they are there."""
+
+    changes_kept: Positive = change_log.KEPT
+    """All of so many changes, the newest, are kept for whoever follows them; of those before, the
+    last of each record."""
 
     memory_limit: str | None = None
     """DuckDB's, in its own spelling. None: see ``indexer/memory``."""

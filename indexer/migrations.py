@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import duckdb
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 
 _INVALID_RECORDS = """
@@ -72,6 +72,11 @@ _STEPS: dict[int, tuple[str, ...]] = {
     # Invalid records were in the quarantine, as frames, and could be lost from it: their repos are
     # fetched once more, which puts each in its own row.
     6: (_FETCH_INVALID, _LET_GO_OF_INVALID),
+    # Changes are removed, too: without a key DuckDB gives their space back.
+    7: _without_key(
+        "changes",
+        "seq BIGINT NOT NULL, doc BIGINT NOT NULL, action VARCHAR NOT NULL",
+    ),
 }
 """Version → the statements that lead to it from the one before."""
 

@@ -116,6 +116,7 @@ class Indexer:
             connection,
             limits=limits,
             free_bytes=config.free_bytes,
+            changes_kept=config.changes_kept,
             on_applied=self._metrics.applied,
         )
         self._metrics.repos.set_function(lambda: self._store.repo_count)

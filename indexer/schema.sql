@@ -1,4 +1,4 @@
--- The only DDL of the index (schema version 6; older files: migrations.py). Run at open in its own transaction, followed by
+-- The only DDL of the index (schema version 7; older files: migrations.py). Run at open in its own transaction, followed by
 -- CHECKPOINT, before any row is written. No secondary indexes (docs/invariants.md).
 --
 -- Keys: `doc` and `repo` are the first 63 bits of SHA-256 over the AT URI or the DID. So a key is
@@ -7,7 +7,8 @@
 --
 -- Only tables in which records are looked up have a primary key: of one that has, DuckDB never gives
 -- back the space of rows that were deleted. Those whose rows are replaced all the time (sources, repos,
--- quarantine, invalid_records, drops) have none; that a key is in them once is the writer's to see to.
+-- quarantine, invalid_records, drops), or removed (changes), have none; that a key is in them once is the
+-- writer's to see to.
 --
 -- Times are read with epoch_us(…): fetching a TIMESTAMPTZ into Python needs pytz, which is not among
 -- the dependencies.
@@ -129,9 +130,10 @@ CREATE TABLE IF NOT EXISTS lens_verifications (
     verification_method VARCHAR NOT NULL
 );
 
--- Append-only: "look at this doc again". Derived indexes catch up from it by seq.
+-- "Look at this doc again": derived indexes catch up from it by seq. Only ever added to, but for what a
+-- later change says as well (change_log.py).
 CREATE TABLE IF NOT EXISTS changes (
-    seq    BIGINT PRIMARY KEY,
+    seq    BIGINT NOT NULL,              -- rises by one; given once
     doc    BIGINT NOT NULL,
     action VARCHAR NOT NULL               -- put | delete | visibility
 );

@@ -20,6 +20,7 @@ from atdata.protocol.errors import StoreError, quote
 from atdata.protocol.keys import key_of
 from indexer import arrow
 from indexer.batch import Batch, Gap, Position, RepoState, SyncState
+from indexer.change_log import KEPT, ChangeLog
 from indexer.drops import DropReason
 from indexer.holders import Holders
 from indexer.invalid import InvalidRecords
@@ -52,7 +53,7 @@ class Store:
 
     Use from one thread at a time; it works on its own cursor of ``connection``. ``on_applied`` is
     told of every batch that is durable, and how many changes it made. Nothing is written where less
-    than ``free_bytes`` of the file's disk are free.
+    than ``free_bytes`` of the file's disk are free. ``changes_kept``: see ``indexer/change_log``.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Store:
         *,
         limits: QuarantineLimits = DEFAULT_LIMITS,
         free_bytes: int = LEAST,
+        changes_kept: int = KEPT,
         on_applied: Callable[[Batch, int], None] = _unheard,
     ) -> None:
         self._cursor, self._on_applied = connection.cursor(), on_applied
@@ -74,7 +76,7 @@ class Store:
             self._positions = {position.url: position for position in self._load_positions()}
             self._drops = Counter(dict(self._fetch("SELECT reason, count FROM drops")))
             self._meta: dict[str, str] = dict(self._fetch("SELECT key, value FROM meta"))
-            self._change = self._scalar("SELECT coalesce(max(seq), 0) FROM changes")
+            self._log = ChangeLog(self._cursor, changes_kept)
             self._room = self._room_of_file(free_bytes)
             self._quarantine = Quarantine(self._cursor, limits)
             self._invalid = InvalidRecords(self._cursor, limits.invalid_bytes)
@@ -125,7 +127,7 @@ class Store:
     @property
     def change(self) -> int:
         """The last change seq."""
-        return self._change
+        return self._log.last
 
     @property
     def quarantined(self) -> int:
@@ -179,9 +181,10 @@ class Store:
             self._broken = shortage
             raise StoreError(f"cannot write the index: {shortage}")
         with self._naming_errors("write"):
+            self._log.shorten()
             self._cursor.execute("BEGIN")
             changes = self._write_documents(batch)
-            self._append_changes(changes)
+            self._log.append(changes)
             self._write_repos(batch)
             self._write_positions(batch)
             self._write_drops(batch)
@@ -196,7 +199,7 @@ class Store:
         self._positions.update(batch.positions)
         self._drops.update({str(reason): count for reason, count in batch.drops.items()})
         self._meta.update(batch.meta)
-        self._change += len(changes)
+        self._log.committed(len(changes))
         self._quarantine.committed(kept)
         self._invalid.committed()
         self._on_applied(batch, len(changes))
@@ -270,14 +273,6 @@ class Store:
             insert(self._cursor, arrow.DETAIL_TABLES[kind], items)
         insert(self._cursor, "dataset_tags", [tag for rows in puts for tag in rows.tags])
         insert(self._cursor, "schema_fields", [field for rows in puts for field in rows.fields])
-
-    def _append_changes(self, changes: Sequence[tuple[int, str]]) -> None:
-        first = self._change + 1
-        insert(
-            self._cursor,
-            "changes",
-            [arrow.ChangeRow(first + i, doc, action) for i, (doc, action) in enumerate(changes)],
-        )
 
     def _write_repos(self, batch: Batch) -> None:
         self._replace("repos", "repo", [arrow.repo_row(state) for state in batch.repos.values()])

@@ -16,9 +16,10 @@ from indexer.store import Store
 
 SCHEMAS = Path(__file__).parent / "schemas"
 DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
+CHANGES = "range(7, 200000)"
 
 
-@pytest.fixture(params=[1, 2, 3, 4])
+@pytest.fixture(params=[1, 2, 3, 4, 6])
 def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A closed file as an earlier release wrote it, with a repo, a source and a drop."""
     path, version = tmp_path / "index.duckdb", request.param
@@ -32,6 +33,7 @@ def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         )
         connection.execute("INSERT INTO sources (source, url, cursor) VALUES (1, 'wss://x', 42)")
         connection.execute("INSERT INTO drops VALUES ('bad_signature', 3)")
+        connection.execute(f"INSERT INTO changes SELECT i, -i, 'put' FROM {CHANGES} t(i)")
     return path
 
 
@@ -65,8 +67,17 @@ def test_an_older_file_is_brought_forward_with_all_that_it_holds(
     assert store.repos() == (state,)
     assert store.positions == (Position("wss://x", 42),)
     assert store.drops == {"bad_signature": 3}
+    assert store.change == 199_999
 
 
+def test_the_changes_keep_their_seqs_and_their_order(older: Path) -> None:
+    """In which they lie in the file, too, so that few of its blocks are read for the newest."""
+    with open_database(older) as connection:
+        found = connection.execute("SELECT seq, doc, action FROM changes").fetchall()
+    assert found == [(i, -i, "put") for i in range(7, 200_000)]
+
+
+@pytest.mark.parametrize("older", [1, 2, 3, 4], indirect=True)
 def test_repos_of_records_that_were_quarantined_are_fetched_once_more(older: Path) -> None:
     """Invalid records have had a table of their own since version 5, in which none is lost."""
     with duckdb.connect(str(older)) as connection:
