@@ -45,6 +45,7 @@ _TRACKED = "state of what is tracked or followed, not work that waits"
 
 # Module, class and name of each container that outlives a function.
 CONTAINERS: dict[str, Queue | str] = {
+    "change_log.ChangeLog._pieces": "of a table of a bounded length, made when it is gone through",
     "frame_queue.FrameQueue._sources": Queue.FRAMES,
     "holders.Holders._dids": _TRACKED,
     "isolated.IsolatedIntake._answers": "one at most: the next is asked for when it was taken",
