@@ -1,46 +1,47 @@
 """The most frequent values of the whole index, from those of its parts. Pure.
 
 Rule: the counts are exact, and nothing that belongs among the first is missing. Of the large part
-only its own most frequent values are asked for; all of them where these can't decide.
+only its own most frequent values are asked for, and those that what is new may have brought among
+the first; all of them where these can't decide.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 Counts = list[tuple[int, int]]  # key of a value, hits
 EVERYTHING = 65_000
+FEW = 1_000  # values that are asked for by name
 
 
 def together(
     settled: Callable[[int], Counts],
+    exactly: Callable[[Sequence[int]], Mapping[int, int]],
     fresh: Iterable[tuple[int, int]],
     gone: Iterable[tuple[int, int]],
     size: int,
 ) -> Counts:
     """The ``size`` most frequent values, most first, of what is ``settled`` (its so many most
-    frequent values are asked for) without what is ``gone``, and ``fresh``."""
+    frequent values; the hits of just these values: ``exactly``) without what is ``gone``, and
+    ``fresh``."""
     change = Counter(dict(fresh))
     change.subtract(dict(gone))
-    for asked in (2 * size, EVERYTHING):
-        known = settled(asked)
-        counts = {key: hits + change[key] for key, hits in known}
-        least = known[-1][1] if len(known) >= asked else 0  # what is not known has so many at most
-        if least == 0:
-            counts |= {key: more for key, more in change.items() if key not in counts}
-        best = sorted(
-            ((key, hits) for key, hits in counts.items() if hits > 0),
-            key=lambda count: (-count[1], count[0]),
-        )[:size]
-        if least == 0 or asked == EVERYTHING or _decided(best, size, least, counts, change):
-            return best
-    raise AssertionError("everything decides")
+    known = settled(2 * size)
+    counts = {key: hits + change[key] for key, hits in known}
+    least = known[-1][1] if len(known) >= 2 * size else 0  # what is not known has so many at most
+    best = _most(counts, size)
+    lowest = best[-1][1] if len(best) == size else 0
+    others = [key for key, more in change.items() if key not in counts and least + more > lowest]
+    if least and (lowest < least or len(others) > FEW):
+        counts = {key: hits + change[key] for key, hits in settled(EVERYTHING)}
+        others, least = [key for key in change if key not in counts], 0
+    if others:
+        hits_of = exactly(others) if least else {}
+        counts |= {key: hits_of.get(key, 0) + change[key] for key in others}
+    return _most(counts, size)
 
 
-def _decided(
-    best: Counts, size: int, least: int, counts: dict[int, int], change: Counter[int]
-) -> bool:
-    """Whether no value beyond ``counts`` can have more hits than the last of ``best``."""
-    most = max((more for key, more in change.items() if key not in counts), default=0)
-    return len(best) == size and least + max(0, most) <= best[-1][1]
+def _most(counts: Mapping[int, int], size: int) -> Counts:
+    found = [(key, hits) for key, hits in counts.items() if hits > 0]
+    return sorted(found, key=lambda count: (-count[1], count[0]))[:size]

@@ -151,11 +151,24 @@ class Reader:
         def settled(field: CountedField) -> Callable[[int], Counts]:
             return lambda most: self._settled.counts(asked, [field], most)[field.name]
 
+        def exactly(field: CountedField) -> Callable[[Sequence[int]], dict[int, int]]:
+            return lambda keys: self._exactly(asked, field, keys)
+
         self._settled.counts(asked, fields, 2 * size)  # of all fields in one pass
         return {
-            field.name: together(settled(field), fresh[field.name], gone.get(field.name, ()), size)
+            field.name: together(
+                *(settled(field), exactly(field)),
+                *(fresh[field.name], gone.get(field.name, ())),
+                size,
+            )
             for field in fields
         }
+
+    def _exactly(self, asked: Asked, field: CountedField, keys: Sequence[int]) -> dict[int, int]:
+        """How many hits of the settled part have each of the values ``keys``, and some others."""
+        those = Query.term_set_query(self.schema, field.name, list(keys))
+        inside = both([asked.inside, those])
+        return dict(self._settled.counts_among(inside, [field], MAX_VALUES).values[field.name])
 
     def _labelled(self, field: CountedField, counts: Counts) -> ValueCounts:
         if field.labels is None:

@@ -4,6 +4,7 @@ index that was built anew: whatever was put, changed, hidden or taken away, they
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -168,19 +169,32 @@ def test_the_most_frequent_values_are_exact(
     def most(asked: int) -> list[tuple[int, int]]:
         return Counter(settled).most_common(asked)
 
-    found = together(most, fresh.items(), gone.items(), size)
+    def exactly(keys: Sequence[int]) -> dict[int, int]:
+        return {key: settled[key] for key in keys if key in settled}
+
+    found = together(most, exactly, fresh.items(), gone.items(), size)
     assert [hits for _, hits in found] == best
     assert all(true[key] == hits for key, hits in found)
 
 
-def test_all_values_are_asked_for_only_where_the_most_frequent_can_not_decide() -> None:
-    asked: list[int] = []
+def test_more_is_asked_for_only_where_the_most_frequent_can_not_decide() -> None:
+    asked: list[object] = []
 
     def most(size: int) -> list[tuple[int, int]]:
         asked.append(size)
         return [(key, 100 - key) for key in range(50)][:size]
 
-    assert together(most, [(45, 2)], [], 2) == [(0, 100), (1, 99)]
+    def exactly(keys: Sequence[int]) -> dict[int, int]:
+        asked.append(tuple(keys))
+        return {key: 100 - key for key in keys}
+
+    def of(fresh: list[tuple[int, int]], gone: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        asked.clear()
+        return together(most, exactly, fresh, gone, 2)
+
+    assert of([(45, 2)], []) == [(0, 100), (1, 99)]
     assert asked == [4]
-    assert together(most, [(45, 50)], [], 2) == [(45, 105), (0, 100)]
-    assert len(asked) == 3, "what has 55 of the settled part is not among its first four"
+    assert of([(45, 50), (44, 1)], []) == [(45, 105), (0, 100)]
+    assert asked == [4, (45,)], "what has 55 of the settled part is not among its first four"
+    assert of([], [(0, 50), (1, 50), (2, 50)]) == [(3, 97), (4, 96)]
+    assert asked == [4, 65_000], "too much is gone of the first four"
