@@ -181,7 +181,8 @@ class Part:
     def counts(self, asked: Asked, fields: Sequence[CountedField], size: int) -> dict[str, Counts]:
         """Of each of ``fields`` the ``size`` most frequent values over all hits, most first. Exact
         up to ``MAX_VALUES`` values in one segment of the index."""
-        if self.is_empty:
+        # Where it takes long to tell the hits, as for a phrase, they are only gone through once.
+        if self.is_empty or (not asked.query.parsed.phrases and not self.total(asked)):
             return {field.name: [] for field in fields}
         known, most = self._counts, REMEMBERED
         if size > LONG:
@@ -230,7 +231,6 @@ class Part:
     def _count_values(
         self, asked: Asked, fields: Sequence[CountedField], size: int
     ) -> dict[str, Counts]:
-        # Where it takes long to tell the hits, as for a phrase, it is done once.
         at_once = bool(asked.query.parsed.phrases)
         by_terms = [
             field
