@@ -19,6 +19,7 @@ import duckdb
 from atdata.protocol.errors import StoreError, quote
 from indexer import snapshots
 from indexer.migrations import SCHEMA_VERSION, migrate
+from indexer.slices import slices
 
 FILE_ID = "file_id"  # in meta
 
@@ -226,7 +227,9 @@ def verify(connection: duckdb.DuckDBPyConnection, path: str | Path, memory_limit
     try:
         cursor.execute(f"SET GLOBAL memory_limit = '{_VERIFY_MEMORY}'")
         for name, key in _tables(cursor):
-            cursor.execute(f"SELECT bit_xor(hash({name})) FROM {name}").fetchall()  # noqa: S608
+            for within in tuple(slices(cursor, name)):
+                query = f"SELECT bit_xor(hash({name})) FROM {name} WHERE {within}"  # noqa: S608
+                cursor.execute(query).fetchall()
             if key is not None:
                 _look_up(cursor, name, key)
         cursor.execute("SET GLOBAL memory_limit = ?", [memory_limit])

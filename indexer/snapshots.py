@@ -24,6 +24,7 @@ import duckdb
 
 from atdata.protocol.errors import StoreError, quote
 from indexer.room import Room
+from indexer.slices import rows_at_once, slices
 
 # Its compiled names are invisible to a type checker.
 pa: Any = import_module("pyarrow")
@@ -33,9 +34,6 @@ MANIFEST = "manifest.json"
 VERSION = 1  # of the manifest
 KEPT = 3
 
-_ROWS = 10_000  # at a time
-_LARGE_ROWS = 100  # at a time, of a table whose rows may have megabytes
-_LARGE = frozenset({"quarantine", "invalid_records"})
 _MAX_MANIFEST = 1_000_000
 _NAME = re.compile(r"(\d{6,12})-([0-9a-f]{32})")
 _TABLE = re.compile(r"[a-z_]{1,64}")
@@ -148,7 +146,10 @@ def check(snapshot: Snapshot, abandoned: threading.Event | None = None) -> None:
 def reading(snapshot: Snapshot, table: TableFile) -> Iterator[Any]:
     """The rows of ``table`` as a reader of Arrow record batches, for the time of the block."""
     with pq.ParquetFile(_file(snapshot.path, table.name)) as file:
-        batches = file.iter_batches(_rows_at_once(table.name), use_threads=False)
+        groups = (file.metadata.row_group(at) for at in range(file.metadata.num_row_groups))
+        # No more at a time than were written at a time.
+        rows = max((group.num_rows for group in groups), default=1)
+        batches = file.iter_batches(rows, use_threads=False)
         with pa.RecordBatchReader.from_batches(file.schema_arrow, batches) as reader:
             yield reader
 
@@ -244,23 +245,33 @@ def _write_table(
     """Table names are ours, so that they may stand in the statement."""
     rows = _scalar(cursor, f"SELECT count(*) FROM {name}")  # noqa: S608
     path = _file(into, name)
-    # Closed by name: a reader that is left to itself keeps the whole database open.
-    with cursor.execute(f"SELECT * FROM {name}").to_arrow_reader(_rows_at_once(name)) as reader:  # noqa: S608
-        options = {"compression": "zstd", "compression_level": 1}
-        with pq.ParquetWriter(path, reader.schema, **options) as writer:
-            for batch in _read(reader):
-                going_on.check(batch.nbytes)
-                writer.write_batch(batch)
+    options = {"compression": "zstd", "compression_level": 1}
+    with pq.ParquetWriter(path, _schema(cursor, name), **options) as writer:
+        for batch in _batches(cursor, name):
+            going_on.check(batch.nbytes)
+            writer.write_batch(batch)
     sync(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return TableFile(name, sql, rows, path.stat().st_size, digest)
 
 
-def _read(reader: Any) -> Iterator[Any]:
-    """What DuckDB says in the midst of a result comes as an error of Arrow, or of the system."""
+def _schema(cursor: duckdb.DuckDBPyConnection, name: str) -> Any:
+    """Of Arrow, of a table."""
+    with cursor.execute(f"SELECT * FROM {name} LIMIT 0").to_arrow_reader() as reader:  # noqa: S608
+        return reader.schema
+
+
+def _batches(cursor: duckdb.DuckDBPyConnection, name: str) -> Iterator[Any]:
+    """The rows of a table, some at a time. What DuckDB says in the midst of a result comes as an
+    error of Arrow, or of the system."""
+    rows = rows_at_once(cursor, name)
     try:
-        yield from reader
+        for within in tuple(slices(cursor, name)):
+            query = f"SELECT * FROM {name} WHERE {within}"  # noqa: S608
+            # Closed by name: a reader that is left to itself keeps the whole database open.
+            with cursor.execute(query).to_arrow_reader(rows) as reader:
+                yield from reader
     except (OSError, pa.ArrowException) as error:
         raise duckdb.OperationalError(str(error)) from error
 
@@ -306,7 +317,3 @@ def _number(path: Path) -> int:
 
 def _file(folder: Path, table: str) -> Path:
     return folder / f"{table}.parquet"
-
-
-def _rows_at_once(table: str) -> int:
-    return _LARGE_ROWS if table in _LARGE else _ROWS

@@ -154,10 +154,10 @@ class Connection:
     def __init__(self, real): self.real = real
     def cursor(self): return self
     def close(self): pass
-    def execute(self, sql):
+    def execute(self, sql, given=()):
         if "FROM labels" in sql:
             os.kill(os.getpid(), 9)
-        return self.real.execute(sql)
+        return self.real.execute(sql, given)
 
 snapshots.take(Connection(open_database(":memory:")), Path(sys.argv[1]), at=1)
 """
