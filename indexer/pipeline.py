@@ -119,7 +119,6 @@ class Indexer:
             changes_kept=config.changes_kept,
             on_applied=self._metrics.applied,
         )
-        self._metrics.repos.set_function(lambda: self._store.repo_count)
         self._provers = ThreadPoolExecutor(config.identity_threads, "prove")
         self._writer = ThreadPoolExecutor(1, "write")
         prover = Prover(resolver, clock)
@@ -168,14 +167,19 @@ class Indexer:
             spare=config.spare_bytes,
         )
         self._jobs = 0
-        self._metrics.resyncing.set_function(lambda: self._resyncer.pending)
-        self._metrics.watch(
-            self._depths, config.queue_limits, lambda: self._store.quarantine.reasons
-        )
         self._lags = Lags()
-        self._metrics.watch_sources(self._seconds_behind, self._connected)
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._watch()
+
+    def _watch(self) -> None:
+        """What the metrics ask for when they are read."""
+        metrics, store = self._metrics, self._store
+        metrics.repos.set_function(lambda: store.repo_count)
+        metrics.resyncing.set_function(lambda: self._resyncer.pending)
+        limits = self._config.queue_limits
+        metrics.watch(self._depths, limits, lambda: store.quarantine.reasons)
+        metrics.watch_sources(self._seconds_behind, self._connected)
 
     async def run(self) -> None:
         """Follow all sources until ``stop``. Once only. Raises ``StoreError`` when the database

@@ -219,21 +219,7 @@ def _add_service_routes(
         return json_response({"version": VERSION, "status": state, "halted": list(found.halted)})
 
     def did_document(request: Request) -> Response:
-        endpoint = origin(config, request)
-        host = urlsplit(endpoint).netloc.replace(":", "%3A")
-        return json_response(
-            {
-                "@context": ["https://www.w3.org/ns/did/v1"],
-                "id": f"did:web:{host}",
-                "service": [
-                    {
-                        "id": SERVICE_ID,
-                        "type": "AtdataSearchService",
-                        "serviceEndpoint": endpoint,
-                    }
-                ],
-            }
-        )
+        return json_response(_did_document(origin(config, request)))
 
     def show_metrics() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
@@ -263,6 +249,17 @@ def _add_service_routes(
     app.add_api_route(
         "/xrpc/{nsid:path}", other_method, methods=["GET", "HEAD", "POST", "PUT", "DELETE"]
     )
+
+
+def _did_document(endpoint: str) -> dict[str, object]:
+    """Of the service at ``endpoint``, as did:web has it."""
+    host = urlsplit(endpoint).netloc.replace(":", "%3A")
+    service = {"id": SERVICE_ID, "type": "AtdataSearchService", "serviceEndpoint": endpoint}
+    return {
+        "@context": ["https://www.w3.org/ns/did/v1"],
+        "id": f"did:web:{host}",
+        "service": [service],
+    }
 
 
 def _add_error_handlers(
