@@ -16,6 +16,7 @@ from tantivy import DocAddress, Query, Schema, Searcher
 from atdata.protocol.keys import key_of
 from search_api.ranked import Hit, at_once, by_tier
 from search_api.stored_view import StoredView, unpack
+from search_api.text_document import PROMINENCE
 from search_api.text_query import SORTS, DatasetQuery, Rank, both, equal, filters
 from search_api.tiers import Dictionary, Tier, matching, others_of, tiers
 
@@ -31,6 +32,7 @@ VIEWS = 4_000
 MAX_COMPLETIONS = 32  # of a begun word that are looked for one by one
 MAX_LABELS = 50_000
 _HITS = "hits"
+_ALL = PROMINENCE[-1]
 
 Counts = list[tuple[int, int]]  # key of a value, hits
 Labels = dict[tuple[str, int], str]  # of a field's key: the value
@@ -79,6 +81,18 @@ class Asked:
         """All hits."""
         return both([self.wanted, matching(self.schema, self.query, self._known)])
 
+    @cached_property
+    def needed(self) -> tuple[tuple[str, ...], ...]:
+        """Words of which each hit has one of each, as far as the dictionary tells: none where words
+        may be missing, or be others, or be only begun."""
+        query = self.query
+        if query.relaxed or query.corrected:
+            return ()
+        whole = [word for word in query.parsed.needed if word != query.parsed.prefix]
+        if not query.forms:
+            return tuple((word,) for word in whole)
+        return tuple((word, *others_of(self._known, query, word)) for word in whole)
+
     def levels(self) -> Iterator[Tier]:
         """Who ranks where, best first; each is made once, when it is needed."""
         yield from self._made
@@ -109,7 +123,10 @@ class Part:
         if self.is_empty:
             return 0
         known = self._totals.get(asked.key)
-        return self._count_hits(asked) if known is None else known
+        if known is None:
+            found = self.among(asked.inside) if self._may_have(asked) else 0
+            known = remembered(self._totals, asked.key, found)
+        return known
 
     def page(self, asked: Asked, limit: int, after: Rank | None) -> list[Hit]:
         """The ``limit`` best hits below ``after``."""
@@ -218,8 +235,9 @@ class Part:
 
     # --- parts ------------------------------------------------------------------------------
 
-    def _count_hits(self, asked: Asked) -> int:
-        return remembered(self._totals, asked.key, self.among(asked.inside))
+    def _may_have(self, asked: Asked) -> bool:
+        """Whether it has all the words: its dictionary answers in a hundredth of a search."""
+        return all(any(self.frequency(_ALL, word) for word in ways) for ways in asked.needed)
 
     def _page(self, asked: Asked, limit: int, after: Rank | None) -> list[Hit]:
         keys, total = SORTS[asked.query.sort], self.total(asked)
