@@ -41,6 +41,7 @@ def test_from_a_question_to_samples(demo_node: Node, tmp_path: Path) -> None:
         seen = paged_to_the_end(page)
         assert len(seen) == len(set(seen)) == everything > 25
         page.goto(demo_node.url)
+        expect(page.locator("#q")).to_be_focused()
         page.keyboard.type("drawn dig")
         expect(page.locator("#total")).to_contain_text("for “drawn dig”")
         storage = page.get_by_role("region", name="Storage").get_by_role("link")

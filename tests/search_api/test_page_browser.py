@@ -62,6 +62,7 @@ def test_results_come_while_one_types_without_a_jump(site: str, page: Page) -> N
     expect(page.locator("#total")).to_have_text("61 datasets")
     page.evaluate("window.same = true")
     before, entries = boxes(page), page.evaluate("history.length")
+    expect(page.locator("#q")).to_be_focused()
     page.keyboard.type("desert")
     expect(page.locator("#total")).to_have_text("1 dataset for “desert”")
     expect(page.locator("article.card")).to_have_count(1)
@@ -81,6 +82,7 @@ def test_an_earlier_answer_never_replaces_a_later_one(site: str, page: Page) -> 
     page.route("**/?q=des", lambda route: held.append(route))
     aborted: list[str] = []
     page.on("requestfailed", lambda request: aborted.append(request.url))
+    expect(page.locator("#q")).to_be_focused()
     with page.expect_request("**/?q=des"):
         page.keyboard.type("des")
     page.keyboard.press("ControlOrMeta+a")
@@ -255,6 +257,7 @@ def test_hostile_text_runs_nothing_also_when_it_comes_while_one_types(
     site: str, page: Page
 ) -> None:
     page.goto(site)
+    expect(page.locator("#q")).to_be_focused()
     page.keyboard.type("hostile")
     expect(page.locator("#total")).to_have_text("1 dataset for “hostile”")
     page.keyboard.press("ControlOrMeta+a")
