@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 Counts = list[tuple[int, int]]  # key of a value, hits
-EVERYTHING = 65_000
+MAX_VALUES = 65_000  # of one facet in one segment; the library counts no more
 FEW = 1_000  # values that are asked for by name
 
 
@@ -34,7 +34,7 @@ def together(
     lowest = best[-1][1] if len(best) == size else 0
     others = [key for key, more in change.items() if key not in counts and least + more > lowest]
     if least and (lowest < least or len(others) > FEW):
-        counts = {key: hits + change[key] for key, hits in settled(EVERYTHING)}
+        counts = {key: hits + change[key] for key, hits in settled(MAX_VALUES)}
         others, least = [key for key in change if key not in counts], 0
     if others:
         hits_of = exactly(others) if least else {}

@@ -16,11 +16,11 @@ from tantivy import DocAddress, Query, Schema, Searcher
 from atdata.protocol.keys import key_of
 from search_api.ranked import Hit, at_once, by_tier
 from search_api.stored_view import StoredView, unpack
+from search_api.text_counts import MAX_VALUES, Counts
 from search_api.text_document import PROMINENCE
 from search_api.text_query import SORTS, DatasetQuery, Rank, both, equal, filters
 from search_api.tiers import Dictionary, Tier, matching, others_of, tiers
 
-MAX_VALUES = 65_000  # of one facet in one segment; the library counts no more
 FEW = 500  # hits that are ranked all at once
 REMEMBERED = 1_000  # answers of each kind
 PAGES = 400
@@ -34,7 +34,6 @@ MAX_LABELS = 50_000
 _HITS = "hits"
 _ALL = PROMINENCE[-1]
 
-Counts = list[tuple[int, int]]  # key of a value, hits
 Labels = dict[tuple[str, int], str]  # of a field's key: the value
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")

@@ -18,15 +18,13 @@ from tantivy import Query, Schema
 from atdata.protocol.keys import key_of
 from search_api.ranked import Hit
 from search_api.stored_view import StoredView
-from search_api.text_counts import together
+from search_api.text_counts import MAX_VALUES, Counts, together
 from search_api.text_document import BEGUN, PROMINENCE, SHORT
 from search_api.text_part import (
     MAX_COMPLETIONS,
     MAX_LABELS,
-    MAX_VALUES,
     Asked,
     CountedField,
-    Counts,
     Labels,
     Part,
     remembered,

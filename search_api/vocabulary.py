@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from search_api.facets import FIELDS
-from search_api.text_part import MAX_VALUES, remembered
+from search_api.text_counts import MAX_VALUES
+from search_api.text_part import remembered
 from search_api.text_query import Condition, DatasetQuery
 from search_api.text_reader import Reader
 
